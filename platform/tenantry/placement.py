@@ -1,0 +1,153 @@
+"""A tenant's folder: the paths below `instance/tenants/<uid>/` and the lock that live applications hold on it."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tenantry.errors import Unavailable
+
+_PAUSE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The folder of one tenant. It names files and never reads them."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """The tenant's config, TOML, edited by the operator."""
+        return self.folder / "config.toml"
+
+    @property
+    def secrets(self) -> Path:
+        """The tenant's secrets, `KEY=value` lines, never shown."""
+        return self.folder / ".env"
+
+    @property
+    def key(self) -> Path:
+        """The random bytes from which the tenant's SECRET_KEY is derived."""
+        return self.folder / "key"
+
+    @property
+    def files(self) -> Path:
+        """The application's instance folder: the only place it may write."""
+        return self.folder / "files"
+
+    @property
+    def database(self) -> Path:
+        """The tenant's SQLite file."""
+        return self.folder / "database.sqlite3"
+
+    @property
+    def lock(self) -> Path:
+        """The lock file: held shared by every live application, exclusively by who moves or replaces data."""
+        return self.folder / "lock"
+
+    def exists(self) -> bool:
+        """Tell whether the folder is there and complete enough to build from."""
+        return self.key.is_file() and self.files.is_dir()
+
+    def hold(self) -> "Hold":
+        """Take the lock shared, for the whole life of a live application; raise Unavailable if its data is moving."""
+        return Hold.take(self, fcntl.LOCK_SH)
+
+    @contextmanager
+    def alone(self, seconds: float = 30.0) -> Iterator[None]:
+        """Hold the lock exclusively, waiting at most `seconds` for live applications to end, or raise Unavailable."""
+        held = Hold.take(self, fcntl.LOCK_EX, seconds)
+        try:
+            yield
+        finally:
+            held.close()
+
+    def in_use(self) -> bool:
+        """Tell whether some process has a live application on this placement right now."""
+        try:
+            Hold.take(self, fcntl.LOCK_EX).close()
+        except Unavailable:
+            return True
+        return False
+
+
+class Hold:
+    """One held lock on a placement. Closing is idempotent and may happen on any thread."""
+
+    __slots__ = ("_descriptors",)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptors = [descriptor]
+
+    @classmethod
+    def take(cls, placement: Placement, how: int, seconds: float = 0.0) -> "Hold":
+        """Take the lock shared or exclusively (`fcntl.LOCK_*`), waiting at most `seconds`, or raise Unavailable."""
+        try:
+            descriptor = os.open(placement.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Unavailable(
+                f"The placement {placement.folder} cannot be locked: {error.strerror}.",
+                hint="See tenantry doctor.",
+            ) from error
+        deadline = time.monotonic() + seconds
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+                return cls(descriptor)
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                raise Unavailable(
+                    f"The placement {placement.folder} is in use.",
+                    hint="Try again when its requests have ended.",
+                )
+            time.sleep(_PAUSE)
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        with suppress(IndexError):
+            os.close(self._descriptors.pop())
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """The instance folder: everything the platform keeps, below one path."""
+
+    root: Path
+
+    @property
+    def registry(self) -> Path:
+        """The registry's SQLite file."""
+        return self.root / "registry.sqlite3"
+
+    @property
+    def staging(self) -> Path:
+        """Folders of tenants that are being added, each renamed into place when whole."""
+        return self.root / "staging"
+
+    @property
+    def tenants(self) -> Path:
+        """The placements, one folder a uid."""
+        return self.root / "tenants"
+
+    @property
+    def trash(self) -> Path:
+        """The placements of removed tenants, until purged."""
+        return self.root / "trash"
+
+    @property
+    def templates(self) -> Path:
+        """Migrated, empty databases from which new ones are copied."""
+        return self.root / "templates"
+
+    def prepare(self) -> None:
+        """Make the folders that are missing, readable by their owner alone."""
+        for folder in (self.root, self.staging, self.tenants, self.trash, self.templates):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def placement(self, uid: str) -> Placement:
+        """Name a tenant's placement."""
+        return Placement(self.tenants / uid)

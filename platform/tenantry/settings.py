@@ -1,0 +1,173 @@
+"""The platform's settings: defaults, `.env`, then the environment, read once, typed and frozen."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+from tenantry import address
+from tenantry.errors import Invalid
+
+PREFIX = "TENANTRY_"
+# Keys of the set-up, which runs before the platform: known here, so that they are not taken for a typing error.
+SETUP_KEYS = frozenset({"TENANTRY_NO_APT", "TENANTRY_BOOTSTRAPPED"})
+
+Converter = Callable[[str], Any]
+
+
+def _number(low: float, high: float, kind: type[int] | type[float] = int) -> Converter:
+    def convert(text: str) -> float:
+        value = kind(text)
+        if not low <= value <= high:
+            raise ValueError(f"must be {low:g} to {high:g}")
+        return value
+
+    return convert
+
+
+def _choice(*words: str) -> Converter:
+    def convert(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be {' or '.join(words)}")
+        return text
+
+    return convert
+
+
+def _domain(text: str) -> str:
+    return address.host(text)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _setting(default: object, convert: Converter, doc: str) -> Any:
+    return field(default=default, metadata={"convert": convert, "doc": doc})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One value a setting; `tenantry serve` and every other command read the same ones.
+
+    Each field is the setting TENANTRY_<FIELD IN CAPITALS>. Times are in seconds, sizes in bytes.
+    """
+
+    domain: str = _setting("localhost", _domain, "The base domain: tenant acme answers at acme.<domain>.")
+    scheme: str = _setting(
+        "http",
+        _choice("http", "https"),
+        "How visitors reach the platform; https makes cookies Secure and __Host-.",
+    )
+    host: str = _setting("127.0.0.1", str, "The address on which the server listens.")
+    port: int = _setting(8000, _number(0, 65535), "The port on which the server listens; 0 picks a free one.")
+    public_port: int = _setting(
+        0,
+        _number(0, 65535),
+        "The port that visitors see, when a proxy stands in front; 0 means the server's own.",
+    )
+    proxies: int = _setting(
+        0,
+        _number(0, 9),
+        "How many proxies in front overwrite or append X-Forwarded-For and -Proto; 0 trusts none.",
+    )
+    instance: Path = _setting(Path("instance"), Path, "The folder of everything the platform keeps.")
+    application: str = _setting(
+        "gazette", str, "The application of a new tenant: a folder of tenants/, or any module:factory."
+    )
+    threads: int = _setting(8, _number(1, 256), "Threads that answer requests; at most half of them for one tenant.")
+    connections: int = _setting(1000, _number(10, 100000), "Open connections past which no more are accepted.")
+    max_header: int = _setting(32768, _number(4096, 1 << 20), "The largest request header, in bytes.")
+    max_body: int = _setting(16 << 20, _number(0, 1 << 40), "The largest request body, in bytes.")
+    lane_size: int = _setting(512, _number(1, 100000), "Requests that may wait outside threads, over all tenants.")
+    lane_wait: float = _setting(5.0, _number(0.1, 600, float), "How long a request may wait in its lane.")
+    drain: float = _setting(30.0, _number(0, 3600, float), "How long a stopping server finishes what it has begun.")
+    capacity: int = _setting(200, _number(1, 1000000), "Live applications kept at most.")
+    idle: float = _setting(900.0, _number(1, 1e7, float), "How long an unused live application is kept.")
+    awake: int = _setting(32, _number(0, 1000000), "Idle live applications that may keep database connections open.")
+    in_flight: int = _setting(128, _number(1, 10000), "Requests that one live application answers at a time.")
+    build_deadline: float = _setting(30.0, _number(0.1, 3600, float), "How long building an application may take.")
+    build_wait: float = _setting(5.0, _number(0.1, 600, float), "How long a request waits for its application's build.")
+    middleware: tuple[str, ...] = _setting(
+        (),
+        _words,
+        "WSGI middleware around everything, outermost first: module:callable, separated by commas.",
+    )
+    log_format: str = _setting(
+        "auto",
+        _choice("auto", "text", "json"),
+        "How a log line looks; auto is text on a terminal and JSON elsewhere.",
+    )
+    log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "The least level that is logged.")
+
+    def url(self, where: address.Address) -> str:
+        """Spell the public address of a tenant, ending in a slash."""
+        if where.kind is address.Kind.PATH:
+            return f"{self.scheme}://{self.domain}{self._shown_port()}{where.mount}/"
+        name = f"{where.value}.{self.domain}" if where.kind is address.Kind.SUBDOMAIN else where.value
+        return f"{self.scheme}://{name}{self._shown_port()}/"
+
+    def front_url(self) -> str:
+        """Spell the public address of the front page."""
+        return f"{self.scheme}://{self.domain}{self._shown_port()}/"
+
+    def _shown_port(self) -> str:
+        port = self.public_port or (0 if self.proxies else self.port)
+        return "" if port in {0, 443 if self.scheme == "https" else 80} else f":{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where each setting's value came from: a field's name to `default`, `.env`, `environment` or `command line`."""
+
+    settings: Settings
+    origin: Mapping[str, str]
+
+
+def read(
+    root: Path, environment: Mapping[str, str] = os.environ, overrides: Mapping[str, object] | None = None
+) -> Source:
+    """Read the settings of a checkout or working folder, or raise Invalid for an unknown key or a bad value.
+
+    `root` holds `.env` and is what a relative `instance` is relative to. `overrides` are typed values of a command
+    line, by field name.
+    """
+    values: dict[str, Any] = {}
+    origin = {known.name: "default" for known in fields(Settings)}
+    file = {key: value or "" for key, value in dotenv_values(root / ".env", interpolate=False).items()}
+    for name, given in ((".env", file), ("environment", environment)):
+        for key, text in given.items():
+            if key.startswith(PREFIX) and key not in SETUP_KEYS:
+                found = _known(key, name)
+                values[found] = _convert(key, text, name)
+                origin[found] = name
+    for key, value in (overrides or {}).items():
+        values[key], origin[key] = value, "command line"
+    made = Settings(**values)
+    instance = Path(os.path.abspath(root / made.instance.expanduser()))  # noqa: PTH100 - a symlinked folder keeps its name
+    values["instance"] = instance
+    return Source(Settings(**values), origin)
+
+
+def _known(key: str, origin: str) -> str:
+    name = key.removeprefix(PREFIX).lower()
+    names = [known.name for known in fields(Settings)]
+    if name not in names:
+        close = [PREFIX + known.upper() for known in names if known.startswith(name[:4])]
+        hint = f"Did you mean {close[0]}?" if close else "docs/settings.md lists them all."
+        raise Invalid(f"{key} in the {origin} is not a setting.".replace("the .env", ".env"), hint=hint)
+    return name
+
+
+def _convert(key: str, text: str, origin: str) -> Any:
+    convert = Settings.__dataclass_fields__[key.removeprefix(PREFIX).lower()].metadata["convert"]
+    try:
+        return convert(text)
+    except (ValueError, Invalid) as error:
+        where = origin if origin == ".env" else f"the {origin}"
+        raise Invalid(
+            f"{key}={address.shown(text)} in {where} is not valid: {error}.", hint="See docs/settings.md."
+        ) from error
