@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,20 @@ from tenantry import address
 from tenantry.errors import Invalid
 
 PREFIX = "TENANTRY_"
-# Keys of the set-up, which runs before the platform: known here, so that they are not taken for a typing error.
-SETUP_KEYS = frozenset({"TENANTRY_NO_APT", "TENANTRY_BOOTSTRAPPED"})
+# Keys of the set-up and the tests, which run before the platform: known here, so as not to be taken for typing errors.
+SETUP_KEYS = frozenset(f"TENANTRY_{key}" for key in ("NO_APT", "BOOTSTRAPPED", "CHROMIUM", "NGINX", "WRK"))
 
 Converter = Callable[[str], Any]
 
 
 def _number(low: float, high: float, kind: type[int] | type[float] = int) -> Converter:
     def convert(text: str) -> float:
-        value = kind(text)
+        try:
+            value = kind(text)
+        except ValueError:
+            value = nan
         if not low <= value <= high:
-            raise ValueError(f"must be {low:g} to {high:g}")
+            raise ValueError(f"must be a number from {low} to {high}")
         return value
 
     return convert
@@ -39,6 +43,19 @@ def _choice(*words: str) -> Converter:
 
 def _domain(text: str) -> str:
     return address.host(text)
+
+
+def _text(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text.strip()
+
+
+def _folder(text: str) -> Path:
+    try:
+        return Path(_text(text)).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"must be a folder: {error}") from error
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -62,7 +79,7 @@ class Settings:
         _choice("http", "https"),
         "How visitors reach the platform; https makes cookies Secure and __Host-.",
     )
-    host: str = _setting("127.0.0.1", str, "The address on which the server listens.")
+    host: str = _setting("127.0.0.1", _text, "The address on which the server listens.")
     port: int = _setting(8000, _number(0, 65535), "The port on which the server listens; 0 picks a free one.")
     public_port: int = _setting(
         0,
@@ -74,9 +91,9 @@ class Settings:
         _number(0, 9),
         "How many proxies in front overwrite or append X-Forwarded-For and -Proto; 0 trusts none.",
     )
-    instance: Path = _setting(Path("instance"), Path, "The folder of everything the platform keeps.")
+    instance: Path = _setting(Path("instance"), _folder, "The folder of everything the platform keeps.")
     application: str = _setting(
-        "gazette", str, "The application of a new tenant: a folder of tenants/, or any module:factory."
+        "gazette", _text, "The application of a new tenant: a folder of tenants/, or any module:factory."
     )
     threads: int = _setting(8, _number(1, 256), "Threads that answer requests; at most half of them for one tenant.")
     connections: int = _setting(1000, _number(10, 100000), "Open connections past which no more are accepted.")
@@ -137,8 +154,7 @@ def read(
     """
     values: dict[str, Any] = {}
     origin = {known.name: "default" for known in fields(Settings)}
-    file = {key: value or "" for key, value in dotenv_values(root / ".env", interpolate=False).items()}
-    for name, given in ((".env", file), ("environment", environment)):
+    for name, given in ((".env", _file(root / ".env")), ("environment", environment)):
         for key, text in given.items():
             if key.startswith(PREFIX) and key not in SETUP_KEYS:
                 found = _known(key, name)
@@ -150,6 +166,13 @@ def read(
     instance = Path(os.path.abspath(root / made.instance.expanduser()))  # noqa: PTH100 - a symlinked folder keeps its name
     values["instance"] = instance
     return Source(Settings(**values), origin)
+
+
+def _file(path: Path) -> dict[str, str]:
+    try:
+        return {key: value or "" for key, value in dotenv_values(path, interpolate=False).items()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"{path} cannot be read: {error}.", hint="See docs/settings.md.") from error
 
 
 def _known(key: str, origin: str) -> str:
@@ -168,6 +191,7 @@ def _convert(key: str, text: str, origin: str) -> Any:
         return convert(text)
     except (ValueError, Invalid) as error:
         where = origin if origin == ".env" else f"the {origin}"
+        says = str(error).rstrip(".")
         raise Invalid(
-            f"{key}={address.shown(text)} in {where} is not valid: {error}.", hint="See docs/settings.md."
+            f"{key}={address.shown(text)} in {where} is not valid: {says}.", hint="See docs/settings.md."
         ) from error
