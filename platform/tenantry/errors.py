@@ -4,8 +4,12 @@ An error is a sentence that says what is so and, in `hint`, one that says what t
 be shown: the gateway makes a page of it, the command line a line and an exit code.
 """
 
+import traceback
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
+
+_REASON_LENGTH = 300
 
 
 class TenantryError(Exception):
@@ -43,3 +47,32 @@ class Unavailable(TenantryError):
         super().__init__(says, hint=hint)
         self.retry_after = retry_after
         self.awaits = awaits
+
+
+def reason(error: BaseException, folder: Path | None = None) -> str:
+    """Spell what went wrong in somebody else's code as one printable line: class, message, and file and line at fault.
+
+    The line at fault is the innermost one below `folder`, the code that its author can change; else the innermost.
+    """
+    if isinstance(error, TenantryError):
+        return str(error)
+    try:
+        message = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:  # noqa: BLE001 - a message that cannot be spelled must not hide the error itself
+        message = ""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in message).split())
+    if len(line) > _REASON_LENGTH:
+        line = line[:_REASON_LENGTH] + "..."
+    where = _at_fault(error, folder)
+    return type(error).__name__ + (f": {line}" if line else "") + (f" ({where})" if where else "")
+
+
+def _at_fault(error: BaseException, folder: Path | None) -> str:
+    lines = [(frame.f_code.co_filename, number) for frame, number in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        lines.append((error.filename, error.lineno or 1))
+    lines = [(name, number) for name, number in lines if not name.startswith("<")]
+    below = [(name, number) for name, number in lines if folder is not None and Path(name).is_relative_to(folder)]
+    for name, number in reversed(below or lines):
+        return f"{name}:{number}"
+    return ""

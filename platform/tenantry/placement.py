@@ -54,8 +54,11 @@ class Placement:
         return self.key.is_file() and self.files.is_dir()
 
     def hold(self) -> "Hold":
-        """Take the lock shared, for the whole life of a live application; raise Unavailable if its data is moving."""
-        return Hold.take(self, fcntl.LOCK_SH)
+        """Take the lock shared, for the whole life of a live application; raise Unavailable if its data is moving.
+
+        It waits a second for whoever only looks whether the placement is in use.
+        """
+        return Hold.take(self, fcntl.LOCK_SH, 1.0)
 
     @contextmanager
     def alone(self, seconds: float = 30.0) -> Iterator[None]:
@@ -124,6 +127,11 @@ class Instance:
         return self.root / "registry.sqlite3"
 
     @property
+    def serving(self) -> Path:
+        """The file that says on which port the folder is being served."""
+        return self.root / "serving"
+
+    @property
     def staging(self) -> Path:
         """Folders of tenants that are being added, each renamed into place when whole."""
         return self.root / "staging"
@@ -151,3 +159,38 @@ class Instance:
     def placement(self, uid: str) -> Placement:
         """Name a tenant's placement."""
         return Placement(self.tenants / uid)
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or a folder's entries, to the disk.
+
+    Never a database that this process has open: closing any descriptor of it would drop SQLite's own locks.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(folder: Path, seconds: float = 60.0) -> Iterator[None]:
+    """Be the only one, thread or process, who makes files in `folder`; wait at most `seconds`, or raise Unavailable."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise Unavailable(
+            f"The folder {folder} cannot be used: {error.strerror}.", hint="See tenantry doctor."
+        ) from error
+    try:
+        deadline = time.monotonic() + seconds
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            if time.monotonic() >= deadline:
+                raise Unavailable(f"The folder {folder} is locked by another process.", hint="Try again in a moment.")
+            time.sleep(_PAUSE / 10)
+        yield
+    finally:
+        os.close(descriptor)

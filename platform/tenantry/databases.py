@@ -1,0 +1,110 @@
+"""A tenant's data at rest: where its SQLite file is, how it comes to be, is copied whole, and is opened."""
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Engine, event, make_url
+
+from tenantry.errors import Invalid, Refused, Unavailable, Unknown
+from tenantry.placement import Placement, sync
+
+_BUSY = 5.0
+_COPY_DEADLINE = 30.0
+_MANNERS = (
+    f"PRAGMA busy_timeout = {int(_BUSY * 1000)}",  # first: setting the mode may have to wait
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA foreign_keys = ON",
+)
+
+
+def url(placement: Placement) -> str:
+    """Spell the URL of a tenant's database, absolute, for SQLAlchemy; Invalid if the path cannot be spelled so."""
+    path = str(placement.database.absolute())
+    text = URL.create("sqlite", database=path).render_as_string(hide_password=False)
+    if make_url(text).database != path:
+        raise Invalid(f"The folder {placement.folder} cannot be written in a database URL.", hint="Move the instance.")
+    return text
+
+
+def provision(database: Path, template: Path | None) -> None:
+    """Make a database as a copy of a template, whole or not at all; without a template leave it to the application.
+
+    `template` is a file that nobody has open, as `schema.template` makes it. Refused if there already is a database.
+    """
+    if database.exists():
+        raise Refused(f"There already is a database {database}.")
+    if template is None:
+        return
+    with _arriving(database) as fresh:
+        shutil.copyfile(template, fresh)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a database as of one moment, also while it is written, by SQLite's own means; replaces `target`.
+
+    Nobody may have `target` open. Unknown if there is no source, Unavailable if it is damaged or stays locked.
+    """
+    if not source.exists():
+        raise Unknown(f"There is no database {source}.")
+    deadline = time.monotonic() + _COPY_DEADLINE
+
+    def see(status: int, _left: int, _total: int) -> None:
+        if status in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} and time.monotonic() > deadline:
+            raise Unavailable(f"The database {source} stays locked.", hint="Try again when its tenant is idle.")
+
+    try:
+        with (
+            _arriving(target) as fresh,
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY)) as old,
+            closing(sqlite3.connect(fresh)) as new,
+        ):
+            # Writable, though nothing is written: a reader alone would leave an empty log beside the source. In one
+            # step: a copy in several begins anew whenever somebody writes in between.
+            old.backup(new, pages=-1, progress=see)
+    except sqlite3.Error as error:
+        raise Unavailable(f"The database {source} cannot be copied: {error}.") from error
+
+
+def tune(engine: Engine) -> None:
+    """Give every connection that this engine will open the manners of a tenant's database; other dialects are let be.
+
+    Write-ahead log, synchronous NORMAL (a crash of the machine may cost the last commits, never the database), foreign
+    keys checked, five seconds of patience with other writers.
+    """
+    if engine.dialect.name == "sqlite" and not event.contains(engine, "connect", _connected):
+        event.listen(engine, "connect", _connected)
+
+
+def _connected(raw: Any, _record: object) -> None:
+    for line in _MANNERS:
+        raw.execute(line).close()
+
+
+@contextmanager
+def _arriving(path: Path) -> Iterator[Path]:
+    fresh = path.with_name(path.name + ".new")
+    try:
+        os.close(os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        yield fresh
+        sync(fresh)
+        # What an earlier database left beside its file would be replayed into the new one.
+        for leftover in _beside(path):
+            leftover.unlink(missing_ok=True)
+        fresh.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        raise Unavailable(f"The database {path} cannot be made: {error}.") from error
+    finally:
+        for leftover in (fresh, *_beside(fresh)):
+            leftover.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> list[Path]:
+    return [path.with_name(path.name + ending) for ending in ("-wal", "-shm", "-journal")]

@@ -1,0 +1,11 @@
+"""The book: tenants, their addresses and the journal of all changes, in one SQLite file.
+
+A change, its revision and its journal line commit together or not at all. Any number of processes read and write the
+same file; a `Watch` tells them cheaply that somebody has written, `Registry.changes` tells what.
+"""
+
+from tenantry.registry.book import Registry
+from tenantry.registry.connections import Watch
+from tenantry.registry.values import By, Changes, Entry
+
+__all__ = ["By", "Changes", "Entry", "Registry", "Watch"]
