@@ -1,0 +1,69 @@
+"""Commands that look: journal, doctor; and completion, which a shell asks for."""
+
+import click
+from click.shell_completion import get_completion_class
+
+from tenantry.cli import paper
+from tenantry.cli.place import desk, place, tenant_names
+from tenantry.cli.spelling import entry_document
+
+
+@click.command("journal")
+@click.argument("name", required=False, shell_complete=tenant_names)
+@click.option("--limit", "-n", type=click.IntRange(1, 100000), default=100, show_default=True, help="Lines at most.")
+@paper.json_option
+@click.pass_context
+def journal_command(context: click.Context, /, name: str | None, limit: int, as_json: bool) -> None:
+    """Show what was done, newest first.
+
+    With NAME, what was done to that tenant, removed or not.
+    """
+    with desk(context) as operations:
+        entries = operations.journal(name, limit)
+    if as_json:
+        paper.document([entry_document(entry) for entry in entries])
+        return
+    paper.table(
+        ("at", "who", "verb", "tenant", "detail"),
+        [(entry.at, entry.who, entry.verb, entry.name, entry.detail or "") for entry in entries],
+    )
+
+
+@click.command("doctor")
+@click.option("--repair", is_flag=True, help="First finish or undo what was interrupted.")
+@paper.json_option
+@click.pass_context
+def doctor_command(context: click.Context, /, repair: bool, as_json: bool) -> None:
+    """Check settings, folders, configs and databases.
+
+    Exit code 1 if something is wrong.
+    """
+    from tenantry.doctor import examine
+
+    if repair:
+        with desk(context) as operations:
+            for mended in operations.recover():
+                click.echo(f"{mended.name or mended.uid}: {mended.says}", err=True)
+    where = place(context)
+    checks = examine(where.root, where.overrides)
+    if as_json:
+        paper.document([{"name": one.name, "ok": one.ok, "says": one.says, "hint": one.hint} for one in checks])
+    else:
+        words = {True: "ok", False: "wrong"}
+        paper.table(
+            ("check", "state", "what is so", "what to do"), [(c.name, words[c.ok], c.says, c.hint) for c in checks]
+        )
+    context.exit(0 if all(check.ok for check in checks) else 1)
+
+
+@click.command("completion")
+@click.argument("shell", metavar="bash|zsh|fish", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion_command(context: click.Context, /, shell: str) -> None:
+    """Print the completion script of a shell.
+
+    For bash: `source <(tenantry completion bash)` in ~/.bashrc.
+    """
+    found = get_completion_class(shell)
+    if found is not None:
+        click.echo(found(context.find_root().command, {}, "tenantry", "_TENANTRY_COMPLETE").source())

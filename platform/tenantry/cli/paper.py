@@ -1,0 +1,116 @@
+"""What is printed: tables on a terminal, whole tab-separated values in a pipe, JSON when asked."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from threading import Timer
+
+import click
+
+COLOURS = {"active": "green", "adding": "cyan", "suspended": "yellow", "removed": "red", "ok": "green", "wrong": "red"}
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+
+
+def on_terminal() -> bool:
+    """Tell whether standard output is a terminal."""
+    return sys.stdout.isatty()
+
+
+def tell(text: str) -> None:
+    """Print one line."""
+    click.echo(text)
+
+
+def document(value: object) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(value, indent=2, default=_plain))
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows: as a table on a terminal, else one line a row, values whole and separated by tabs, no titles."""
+    if on_terminal():
+        lines = [["\n".join(_lines(value)) for value in row] for row in rows]
+        import_module("tenantry.cli.rich_paper").table(titles, lines)
+        return
+    for row in rows:
+        click.echo("\t".join(cell(value) for value in row))
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print names and values, one a line; in a pipe a value that is a list is one line each."""
+    found = list(pairs)
+    if on_terminal():
+        import_module("tenantry.cli.rich_paper").facts([(name, _lines(value)) for name, value in found])
+        return
+    for name, value in found:
+        for line in _lines(value):
+            click.echo(f"{name}\t{line}")
+
+
+def box(title: str, lines: Sequence[str]) -> None:
+    """Print lines in a box; in a pipe without one."""
+    if on_terminal():
+        import_module("tenantry.cli.rich_paper").box(title, lines)
+        return
+    for line in (title, *lines):
+        click.echo(line)
+
+
+@contextmanager
+def patience(text: str, seconds: float = 1.5) -> Iterator[None]:
+    """Say on a terminal why nothing happens, if what is done takes longer than so many seconds."""
+    timer = Timer(seconds, click.echo, [text], {"err": True})
+    timer.daemon = True
+    if sys.stderr.isatty():
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def cell(value: object) -> str:
+    """Spell a value on one line: control characters escaped, so that they can neither break a line nor a terminal."""
+    if isinstance(value, list | tuple):
+        return " ".join(cell(inner) for inner in value)
+    if value is None or isinstance(value, bool):
+        return {None: "", True: "true", False: "false"}[value]
+    text = json.dumps(value, ensure_ascii=False, default=_plain) if isinstance(value, Mapping) else str(value)
+    return text if text.isprintable() else "".join(_escaped(letter) for letter in text)
+
+
+def size(number: int | None) -> str:
+    """Spell a size in bytes for a reader."""
+    if number is None:
+        return ""
+    left = float(number)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if left < 1024 or unit == "GiB":
+            break
+        left /= 1024
+    return f"{left:.0f} {unit}" if unit == "bytes" else f"{left:.1f} {unit}"
+
+
+def _lines(value: object) -> list[str]:
+    """Spell a value for a reader: a list one a line, names and values as such."""
+    if isinstance(value, Mapping):
+        return [f"{name}: {cell(inner)}" for name, inner in value.items()]
+    return [cell(inner) for inner in value] if isinstance(value, list | tuple) else [cell(value)]
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path | datetime):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)

@@ -1,0 +1,34 @@
+"""KEY=VALUE as it is typed, to a typed value."""
+
+import tomllib
+from collections.abc import Iterable
+
+from tenantry.errors import Invalid
+
+
+def assignments(texts: Iterable[str]) -> dict[str, object]:
+    """Read `KEY=VALUE` words: a value is TOML if it can be, else the text itself."""
+    return {key: typed(text) for key, text in pairs(texts).items()}
+
+
+def pairs(texts: Iterable[str]) -> dict[str, str]:
+    """Split `KEY=VALUE` words; a key that is given twice is Invalid."""
+    found: dict[str, str] = {}
+    for word in texts:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise Invalid(f"{word!r} is not KEY=VALUE.", hint="For example SIGN_UP_OPEN=true.")
+        if key in found:
+            raise Invalid(f"{key} is given twice.")
+        found[key] = text
+    return found
+
+
+def typed(text: str) -> object:
+    """Return what TOML makes of one value; what is no TOML is plain text."""
+    try:
+        found = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    # A line break could smuggle in a second key: then it was meant as text.
+    return found["value"] if found.keys() == {"value"} else text

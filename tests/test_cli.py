@@ -1,0 +1,327 @@
+"""The command line: what is printed in a pipe, and how each thing that goes wrong ends: one line and an exit code."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from tenantry.cli import tenants_group
+from tenantry.cli.failures import report
+from tenantry.cli.values import assignments
+from tenantry.errors import Invalid, Refused, Unavailable, Unknown
+from tests import operators
+from tests.operators import ENVIRONMENT, NOTES, Run, python
+
+acme, root, run = operators.acme, operators.root, operators.run
+
+
+# What everybody meets first.
+
+
+def test_help_imports_nothing_but_click() -> None:
+    """So it answers at once, and so does completion."""
+    code = (
+        "import sys; before = set(sys.modules); from tenantry.cli import main; main(['--help'])\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(sorted(new - set(sys.stdlib_module_names)), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    assert ran.stderr.strip() == "['click', 'tenantry']"
+
+
+def test_importing_tenantry_imports_nothing_else() -> None:
+    """Its names are there all the same."""
+    code = (
+        "import sys; import tenantry\n"
+        "assert {name for name in sys.modules if name.startswith('tenantry')} == {'tenantry', 'tenantry.__about__'}\n"
+        "from tenantry import PathDispatcher, SubdomainDispatcher, dispatch\n"
+        "assert SubdomainDispatcher is dispatch.SubdomainDispatcher and PathDispatcher is dispatch.PathDispatcher\n"
+        "assert set(tenantry.__all__) <= set(dir(tenantry)) and not hasattr(tenantry, 'nonsense')"
+    )
+    subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=True)
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    context = click.Context(tenants_group)
+    for name in tenants_group.list_commands(context):
+        yield (name,)
+        found = tenants_group.get_command(context, name)
+        if isinstance(found, click.Group):
+            yield from ((name, inner) for inner in found.commands)
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_every_command_explains_itself(run: Run, words: tuple[str, ...]) -> None:
+    """Its first line is the one in the list of commands."""
+    ran = run(*words, "-h")
+    assert (ran.code, ran.error) == (0, "")
+    assert ran.out.startswith(f"Usage: tenantry {' '.join(words)}")
+    if len(words) == 1:
+        assert ran.out.splitlines()[2].strip() in run("--help").out
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["config"]])
+def test_without_a_command_it_explains_itself(run: Run, words: list[str]) -> None:
+    ran = run(*words)
+    assert (ran.code, ran.error) == (0, "")
+    assert "Commands:" in ran.out
+
+
+def test_version(run: Run) -> None:
+    assert re.fullmatch(r"tenantry \d+\.\d+\.\d+\n", run("--version").out)
+
+
+# What goes wrong.
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["lst"], 2, "No such command 'lst'. Did you mean 'list'?"),
+        (["config", "sett"], 2, "No such command 'sett'. Did you mean 'set'?"),
+        (["qqq"], 2, "No such command 'qqq'. See `tenantry --help`."),
+        (["--nope"], 2, "No such option"),
+        (["add"], 2, "Missing argument 'NAME'. See `tenantry add --help`."),
+        (["suspend", "acme"], 2, "Missing option '--because'"),
+        (["list", "--jsn"], 2, "--json"),
+        (["serve", "--port", "70000"], 2, "70000"),
+        (["completion", "tcsh"], 2, "tcsh"),
+        (["--root", "nowhere", "list"], 2, "nowhere is not a folder"),
+        (["add", "Acme!"], 2, "Try 'acme'."),
+        (["add", "new", "--set", "A"], 2, "'A' is not KEY=VALUE. For example SIGN_UP_OPEN=true."),
+        (["add", "new", "--set", "A=1", "--set", "A=2"], 2, "A is given twice."),
+        (["suspend", "acme", "--because", " "], 2, "needs a reason"),
+        (["show", "acmee"], 3, "There is no tenant 'acmee'. Did you mean 'acme'?"),
+        (["add", "new", "--application", "gazete"], 3, "gazette"),
+        (["remove", "nobody", "--yes"], 3, "'nobody'"),
+        (["journal", "nobody"], 3, "'nobody'"),
+        (["add", "acme"], 4, "taken"),
+        (["config", "set", "acme", "SECRET_KEY=x"], 4, "SECRET_KEY is the platform's own"),
+        (["remove", "acme"], 4, "acme was not removed: nobody can be asked here. Add --yes if you are sure."),
+        (["remove", "nobody"], 3, "'nobody'"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_an_exit_code(
+    run: Run, acme: str, words: list[str], code: int, says: str
+) -> None:
+    ran = run(*words)
+    assert ran.code == code
+    assert ran.out == ""
+    assert ran.error.startswith("tenantry: ")
+    assert ran.error.count("\n") == 1
+    assert says in ran.error
+
+
+def test_a_setting_that_is_none_is_invalid_for_every_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENANTRY_TREADS", "4")
+    ran = run("list")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.error.startswith("tenantry: TENANTRY_TREADS in the environment is not a setting.")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Invalid("It is so."), 2),
+        (Unknown("It is so."), 3),
+        (Refused("It is so."), 4),
+        (Unavailable("It is so."), 5),
+        (PermissionError(13, "Permission denied", "/a/file"), 5),
+        (KeyboardInterrupt(), 130),
+        (click.Abort(), 130),
+        (ZeroDivisionError("never"), 70),
+    ],
+)
+def test_each_family_of_errors_has_its_exit_code(
+    error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C says nothing; a fault of Tenantry itself says where its details are, and nobody else can read them."""
+    assert report(error) == code
+    told = capsys.readouterr().err
+    assert told.count("\n") == (0 if code == 130 else 1)
+    if code == 70:
+        kept = Path(told.rpartition(" ")[2].rstrip(".\n"))
+        assert "ZeroDivisionError" in kept.read_text()
+        assert kept.stat().st_mode & 0o077 == 0
+        kept.unlink()
+
+
+def test_debug_shows_where_an_error_came_from(run: Run) -> None:
+    ran = run("--debug", "show", "nobody")
+    assert ran.code == 3
+    assert "Traceback" in ran.error
+
+
+def test_a_reader_that_goes_away_is_no_error(root: Path) -> None:
+    """As in `tenantry list | head`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = python("list", "--json", cwd=root, out=writing)
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (141, "")
+
+
+# What is printed in a pipe.
+
+
+def test_a_pipe_gets_whole_values_separated_by_tabs_and_no_titles(run: Run) -> None:
+    long = "x" * 200
+    added = run("add", "acme", "--title", long, "--path")
+    assert added.out.splitlines()[:3] == [
+        "acme is added.",
+        "  http://acme.localhost:8000/",
+        "  http://localhost:8000/t/acme/",
+    ]
+    urls = "http://acme.localhost:8000/ http://localhost:8000/t/acme/"
+    assert run("list").out == f"acme\tactive\t{NOTES}\t{urls}\t{long}\n"
+    assert f"title\t{long}\n" in run("show", "acme").out
+    assert run("path", "acme").out.endswith(f"{Path('instance', 'tenants')}/" + run("path", "acme").out[-13:])
+
+
+def test_no_value_can_break_a_line_or_a_terminal(run: Run, acme: str) -> None:
+    """Control characters are shown as what they are."""
+    run("suspend", acme, "--because", "a\tb\n\x1b[31mred \N{RIGHT-TO-LEFT OVERRIDE}")
+    for words in (["show", acme], ["journal"], ["suspend", acme, "--because", "again"]):
+        out = run(*words).out
+        assert "[31mred" in out
+        assert not set(out) & {"\x1b", "\N{RIGHT-TO-LEFT OVERRIDE}"}
+    assert len(run("journal").out.splitlines()) == 2
+
+
+def test_json_is_one_document_with_keys_that_stay(run: Run) -> None:
+    tenant = {"uid", "name", "title", "application", "status", "reason", "revision", "urls"}
+    shown = tenant | {"placement", "database_size", "schema", "problems", "trouble", "journal"}
+    line = {"id", "revision", "at", "who", "verb", "uid", "name", "detail"}
+
+    def document(*words: str) -> object:
+        return json.loads(run(*words, "--json").out)
+
+    def keys(value: object) -> set[str]:
+        assert isinstance(value, dict)
+        return set(value)
+
+    assert document("list") == []
+    assert keys(document("add", "acme")) == tenant | {"owner_link", "warning"}
+    listed = document("list")
+    assert isinstance(listed, list)
+    assert keys(listed[0]) == tenant
+    found = document("show", "acme")
+    assert keys(found) == shown
+    assert isinstance(found, dict)
+    assert keys(found["journal"][0]) == line
+    assert keys(document("path", "acme")) == {"name", "path"}
+    for words, expected in (
+        (("journal",), line),
+        (("config", "show", "acme"), {"key", "value", "source", "secret"}),
+        (("config", "show"), {"key", "value", "source", "secret"}),
+        (("doctor",), {"name", "ok", "says", "hint"}),
+    ):
+        rows = document(*words)
+        assert isinstance(rows, list)
+        assert all(keys(row) == expected for row in rows)
+
+
+# What is done.
+
+
+def test_the_verbs_of_a_tenants_life(run: Run, acme: str) -> None:
+    """Each says what is so now, and what it undoes; asked twice, it says so and ends well."""
+    steps: list[tuple[list[str], str]] = [
+        (["suspend", acme, "--because", "unpaid"], "acme is suspended: unpaid"),
+        (["suspend", acme, "--because", "again"], "acme is already suspended: unpaid"),
+        (["resume", acme], "acme is active again."),
+        (["resume", acme], "acme is already active."),
+        (["remove", acme, "--yes"], "acme is removed."),
+        (["remove", acme], "acme is already removed."),
+        (["remove", acme, "--undo"], "acme is back."),
+        (["remove", acme, "--undo"], "acme is not removed."),
+        (["config", "set", acme, "A=1", "B=x"], "Set A, B; acme is built anew."),
+        (["config", "set", acme, "A=1"], "acme has that already."),
+        (["config", "unset", acme, "A"], "Unset A; acme is built anew."),
+        (["config", "unset", acme, "A"], "acme does not set A."),
+    ]
+    for words, says in steps:
+        ran = run(*words)
+        assert (ran.code, ran.out.splitlines()[0], ran.error) == (0, says, "")
+    told = [line.split("\t")[2] for line in run("journal", acme).out.splitlines()]
+    assert told == ["config unset", "config set", "undo remove", "remove", "resume", "suspend", "add"]
+    assert len(run("journal", "--limit", "2").out.splitlines()) == 2
+
+
+def test_the_undo_line_of_remove_works_as_it_is_printed(run: Run, acme: str) -> None:
+    undo = run("remove", acme, "-y").out.rpartition(": ")[2].split()
+    assert undo[0] == "tenantry"
+    assert run("list", "--removed").out.split("\t")[1] == "removed"
+    assert run("list").out == ""
+    assert run(*undo[1:]).code == 0
+    assert run("list").out.split("\t")[1] == "active"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("true", True),
+        ("12", 12),
+        ("1.5", 1.5),
+        ("[1, 2]", [1, 2]),
+        ("{A = 1}", {"A": 1}),
+        ('"quoted"', "quoted"),
+        ("plain words", "plain words"),
+        ("True", "True"),
+        ("", ""),
+        ("a=b", "a=b"),
+        ("1\nB = 2", "1\nB = 2"),
+        ("http://x/#y", "http://x/#y"),
+        ("01", "01"),
+    ],
+)
+def test_a_value_is_toml_if_it_can_be_else_text(text: str, value: object) -> None:
+    found = assignments([f"KEY={text}"])["KEY"]
+    assert (type(found), found) == (type(value), value)
+
+
+def test_config_show_names_sources_and_masks_secrets(run: Run, acme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", (Path.cwd() / "typed").open("w+"))
+    sys.stdin.write("hunter2\n")
+    sys.stdin.seek(0)
+    assert run("config", "set", acme, "--secret", "PIN").out == "Set PIN; acme is built anew.\n"
+    ran = run("config", "set", acme, "--secret", "OTHER")
+    sys.stdin.close()
+    assert (ran.code, "standard input is empty" in ran.error) == (2, True)
+    run("config", "set", acme, "COLOUR=red", "FEED=https://me:hunter2@host/")
+    rows = [line.split("\t") for line in run("config", "show", acme).out.splitlines()]
+    found = {row[0]: row[1:] for row in rows}
+    assert found["PIN"] == ["********", ".env"]
+    assert found["COLOUR"] == ["red", "config.toml"]
+    assert found["FEED"] == ["https://me:********@host/", "config.toml"]
+    assert found["SECRET_KEY"] == ["********", "tenantry"]
+    settings = {row[0]: row[1:] for row in (line.split("\t") for line in run("config", "show").out.splitlines())}
+    assert settings["TENANTRY_APPLICATION"] == [NOTES, ".env"]
+    assert settings["TENANTRY_PORT"] == ["8000", "default"]
+
+
+def test_run_hands_options_on_and_returns_the_exit_code(run: Run, acme: str) -> None:
+    ran = run("run", acme, "--", "greet")
+    assert (ran.code, "acme" in ran.out) == (0, True)
+    assert "Commands:" in run("run", acme).out
+    assert "Usage: flask greet" in run("run", acme, "greet", "--help").out
+    assert run("run", acme, "fail").code == 7
+    assert run("run", acme, "nonsense").code == 2
+
+
+def test_doctor_ends_with_1_where_something_is_wrong_and_repairs(run: Run, acme: str, root: Path) -> None:
+    assert run("doctor").code == 0
+    folder = Path(run("path", acme).out.strip())
+    run("remove", acme, "--yes")
+    (root / "instance" / "trash" / folder.name).rename(folder)
+    ran = run("doctor")
+    assert ran.code == 1
+    assert "interrupted\twrong\tA removal was cut short: acme." in ran.out
+    ran = run("doctor", "--repair")
+    assert (ran.code, ran.error) == (0, "acme: an interrupted removal was finished\n")
