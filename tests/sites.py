@@ -1,6 +1,7 @@
 """What the tests of pool and dispatch build, call and wait for."""
 
 import gc
+import sys
 import threading
 import time
 from collections import Counter
@@ -50,6 +51,17 @@ def on_threads(*jobs: Callable[[], object]) -> list[Any]:
     if errors:
         raise errors[0]
     return results
+
+
+@contextmanager
+def hurried() -> Iterator[None]:
+    """Have threads take turns in the middle of everything, for the time of a `with`."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 @contextmanager

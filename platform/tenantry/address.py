@@ -4,6 +4,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import idna
 
@@ -14,7 +15,8 @@ NAME_LENGTH = 40
 
 _NAME = re.compile(r"(?=[0-9-]*[a-z])[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]]+)(?::(?P<port>[1-9][0-9]{0,4}))?", re.ASCII)
-_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.ASCII)
+_LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
+_LABELS = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}", re.ASCII)
 
 # Version 1 of the list: a word leaves it or joins it only with a line in the changelog.
 RESERVED = {
@@ -105,10 +107,12 @@ def new_name(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=1024)
 def host(raw: str) -> str:
     """Return the canonical name in a Host header: lower case, no port, no trailing dot; or raise Invalid.
 
-    An IPv6 literal keeps its brackets and is compressed. A port must be 1 to 65535 without leading zeros.
+    An IPv6 literal keeps its brackets and is compressed. A port must be 1 to 65535 without leading zeros. The last few
+    are kept, as gateway, lane and dispatcher each ask for the same one.
     """
     found = _HOST.fullmatch(raw.lower()) if raw.isascii() else None
     if found is None or int(found["port"] or 1) > 65535:
@@ -119,7 +123,7 @@ def host(raw: str) -> str:
     if name.startswith("["):
         return _ipv6(name, raw)
     name = name.removesuffix(".")
-    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+    if len(name) > 253 or not _LABELS.fullmatch(name):
         raise Invalid(f"{shown(raw)} is not a host.", hint="A host is made of labels of a-z, 0-9 and inner hyphens.")
     return name
 
@@ -128,7 +132,7 @@ def _ipv6(name: str, raw: str) -> str:
     try:
         return f"[{ipaddress.IPv6Address(name[1:-1]).compressed}]"
     except ValueError as error:
-        raise Invalid(f"{shown(raw)} is not a host: {error}.") from error
+        raise Invalid(f"{shown(raw)} is not a host.", hint="Between brackets stands an IPv6 address.") from error
 
 
 def label(name: str, domain: str) -> str | None:

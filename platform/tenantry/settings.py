@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ class Settings:
     public_port: int = _setting(
         0,
         _number(0, 65535),
-        "The port that visitors see, when a proxy stands in front; 0 means the server's own.",
+        "The port that visitors see; 0 means the server's own, and behind a proxy the usual one of the scheme.",
     )
     proxies: int = _setting(
         0,
@@ -104,7 +105,7 @@ class Settings:
     drain: float = _setting(30.0, _number(0, 3600, float), "How long a stopping server finishes what it has begun.")
     capacity: int = _setting(200, _number(1, 1000000), "Live applications kept at most.")
     idle: float = _setting(900.0, _number(1, 1e7, float), "How long an unused live application is kept.")
-    awake: int = _setting(32, _number(0, 1000000), "Idle live applications that may keep database connections open.")
+    awake: int = _setting(100, _number(0, 1000000), "Idle live applications that may keep database connections open.")
     in_flight: int = _setting(128, _number(1, 10000), "Requests that one live application answers at a time.")
     build_deadline: float = _setting(30.0, _number(0.1, 3600, float), "How long building an application may take.")
     build_wait: float = _setting(5.0, _number(0.1, 600, float), "How long a request waits for its application's build.")
@@ -179,8 +180,8 @@ def _known(key: str, origin: str) -> str:
     name = key.removeprefix(PREFIX).lower()
     names = [known.name for known in fields(Settings)]
     if name not in names:
-        close = [PREFIX + known.upper() for known in names if known.startswith(name[:4])]
-        hint = f"Did you mean {close[0]}?" if close else "docs/settings.md lists them all."
+        close = get_close_matches(name, names, 1)
+        hint = f"Did you mean {PREFIX}{close[0].upper()}?" if close else "docs/settings.md lists them all."
         raise Invalid(f"{key} in the {origin} is not a setting.".replace("the .env", ".env"), hint=hint)
     return name
 

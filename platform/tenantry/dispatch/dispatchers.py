@@ -1,0 +1,238 @@
+"""The dispatchers: each finds a name in a request by one rule and serves it from a lease."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound, ServiceUnavailable
+from werkzeug.utils import redirect
+
+from tenantry import address
+from tenantry.dispatch.body import serve
+from tenantry.dispatch.leasing import Alone, Lend
+from tenantry.errors import Invalid, Refused, TenantryError, Unavailable, Unknown
+from tenantry.pool import Build, Decline, Lease, Pool
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# Spellings remembered at most: a Host has endless ones (case, port), of which honest clients use a few.
+_REMEMBERED = 16384
+
+_PARK = "tenantry.park"
+
+Refuse = Callable[[TenantryError], "WSGIApplication"]
+Responder = Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]]
+
+
+class _Dispatcher:
+    """What the dispatchers share: a lease from somewhere, an answer where there is none."""
+
+    def __init__(self, create_app: Callable[[str], Any] | None, lease: Lend | None, refuse: Refuse | None) -> None:
+        self._alone: Alone | None = None
+        if lease is None:
+            if create_app is None:
+                raise TypeError("a dispatcher needs create_app or lease")
+            lease = self._alone = Alone(create_app)
+        self._lease = lease
+        self._refuse: Refuse = refuse or as_http_exception
+
+    @property
+    def pool(self) -> Pool:
+        """The pool of a dispatcher that was given no lease; AttributeError where it was."""
+        if self._alone is None:
+            raise AttributeError("this dispatcher leases from elsewhere")
+        return self._alone.pool
+
+    def _await(self, environ: "WSGIEnvironment", name: str, mount: str, error: Unavailable) -> Lease:
+        """Wait for the build that stands between the request and its lease, outside this thread if the server can."""
+        build = error.awaits
+        if not isinstance(build, Build):
+            raise error
+        park = environ.get(_PARK)
+        if park is not None and self._alone is None:
+            park(build)  # does not return: the request comes back once the build has ended
+        build.attend()
+        return self._lease(name, mount)
+
+
+class SubdomainDispatcher(_Dispatcher):
+    """Serve `acme.<domain>` from the application of acme, built at its first request by `create_app("acme")`.
+
+    In place of the class of this name in Flask's manual. The bare domain asks for `create_app("")`. A returned
+    HTTPException is served and not kept. `lease(name, mount)` replaces the pool of its own, `refuse(error)` the
+    werkzeug HTTPExceptions that answer what no tenant can.
+    """
+
+    def __init__(
+        self,
+        domain: str,
+        create_app: Callable[[str], Any] | None,
+        *,
+        lease: Lend | None = None,
+        refuse: Refuse | None = None,
+    ) -> None:
+        super().__init__(create_app, lease, refuse)
+        self.domain = address.host(domain)
+        self._names: dict[str, str] = {}
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request (WSGI)."""
+        try:
+            name = self._names[environ["HTTP_HOST"]]
+            lease = self._lease(name, "")
+        except (KeyError, TenantryError, Decline):
+            found = self._find(environ)
+            if not isinstance(found, Lease):
+                return found(environ, start_response)
+            lease = found
+        return serve(lease, environ, start_response)
+
+    def _find(self, environ: "WSGIEnvironment") -> "Lease | Responder":
+        """Read the host anew and wait for a build if need be: the way of every request but a warm one."""
+        raw = environ.get("HTTP_HOST", "")
+        try:
+            name = self._name(raw)
+            try:
+                lease = self._lease(name, "")
+            except Unavailable as error:
+                lease = self._await(environ, name, "", error)
+        except TenantryError as error:
+            return self._refuse(error)
+        except Decline as declined:
+            answer: Responder = declined.answer or self._refuse(_nobody())
+            return answer
+        remember(self._names, raw, name)
+        return lease
+
+    def _name(self, raw: str) -> str:
+        name = address.label(address.host(raw), self.domain)
+        if name is None or (name and not address.is_name(name)):
+            raise _nobody()
+        return name
+
+
+class DomainDispatcher(_Dispatcher):
+    """Serve whole hosts, each from the application that `lease(host, "")` gives: custom domains."""
+
+    def __init__(self, *, lease: Lend, refuse: Refuse | None = None) -> None:
+        super().__init__(None, lease, refuse)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request (WSGI)."""
+        try:
+            name = address.host(environ.get("HTTP_HOST", ""))
+            try:
+                lease = self._lease(name, "")
+            except Unavailable as error:
+                lease = self._await(environ, name, "", error)
+        except TenantryError as error:
+            return self._refuse(error)(environ, start_response)
+        return serve(lease, environ, start_response)
+
+
+class PathDispatcher(_Dispatcher):
+    """Serve `/acme/...` from the application of acme, mounted there, and all else from `default_app`.
+
+    In place of the class of this name in Flask's manual: the first segment below SCRIPT_NAME is the name, and
+    `create_app` returns None for what shall fall to the default application. A segment that is no name, such as
+    `favicon.ico`, falls there without asking.
+    """
+
+    def __init__(
+        self,
+        default_app: "WSGIApplication",
+        create_app: Callable[[str], Any] | None,
+        *,
+        lease: Lend | None = None,
+        refuse: Refuse | None = None,
+    ) -> None:
+        super().__init__(create_app, lease, refuse)
+        self._default = default_app
+        self._known: dict[str, str] = {}
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request (WSGI)."""
+        path = environ.get("PATH_INFO", "")
+        name, slash, rest = path[1:].partition("/")
+        mount = f"{environ.get('SCRIPT_NAME', '')}{path[:1]}{name}"
+        try:
+            inside = self._known[mount]
+            raw = environ.get("REQUEST_URI") or environ.get("RAW_URI") or inside
+            if not slash or not raw.startswith(inside):
+                raise KeyError(mount)
+            lease = self._lease(name, mount)
+        except (KeyError, TenantryError, Decline):
+            found = self._find(environ, name, mount)
+            if not isinstance(found, Lease):
+                return found(environ, start_response)
+            lease = found
+        environ["SCRIPT_NAME"] = mount
+        environ["PATH_INFO"] = slash + rest
+        return serve(lease, environ, start_response)
+
+    def _find(self, environ: "WSGIEnvironment", name: str, mount: str) -> "Lease | Responder":
+        """Read the path anew and wait for a build if need be: the way of every request but a warm one."""
+        path = environ.get("PATH_INFO", "")
+        if not path.startswith("/") or not address.is_name(name):
+            return self._default
+        try:
+            inside = _agreed(environ, name)
+            try:
+                lease = self._lease(name, mount)
+            except Unavailable as error:
+                lease = self._await(environ, name, mount, error)
+        except TenantryError as error:
+            return self._refuse(error)
+        except Decline as declined:
+            return declined.answer or self._default
+        if path == f"/{name}":
+            lease.close()
+            return to_slash(mount, environ.get("QUERY_STRING", ""))
+        remember(self._known, mount, inside)
+        return lease
+
+
+def _agreed(environ: "WSGIEnvironment", name: str) -> str:
+    """Return how the raw target begins inside the mount, or raise Invalid where it names another tenant.
+
+    PATH_INFO is what the server decoded, some with doubled slashes collapsed. A raw target lacks SCRIPT_NAME where a
+    proxy takes it off the path and tells it in a header.
+    """
+    raw = environ.get("REQUEST_URI") or environ.get("RAW_URI")
+    if raw is None:
+        return f"/{name}/"
+    outer = environ.get("SCRIPT_NAME", "")
+    for given in (outer, ""):
+        depth = given.count("/")
+        parts = raw.partition("?")[0].split("/", depth + 2)
+        before = "/".join(parts[: depth + 1])
+        if parts[depth + 1 : depth + 2] == [name] and unquote(before, "latin-1") == given:
+            return f"{before}/{name}/"
+    raise Invalid("The request's path is spelled in two ways.", hint="Ask for it without encoded or doubled slashes.")
+
+
+def remember(known: dict[str, Any], key: str, value: Any) -> None:
+    """Keep a spelling that led to a lease; when there are too many, begin again."""
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    known[key] = value
+
+
+def to_slash(mount: str, query: str) -> Responder:
+    """Redirect to where the mounted application begins, query kept, method kept, never to another host."""
+    inside = f"/{quote(mount.lstrip('/'), encoding='latin-1')}/"
+    response: Responder = redirect(inside + (f"?{query}" if query else ""), code=308)
+    return response
+
+
+def as_http_exception(error: TenantryError) -> HTTPException:
+    """Answer with werkzeug's exception of the error's family, each of which is a WSGI application."""
+    if isinstance(error, Unavailable):
+        return ServiceUnavailable(str(error), retry_after=error.retry_after)
+    kinds: dict[type[TenantryError], type[HTTPException]] = {Invalid: BadRequest, Unknown: NotFound, Refused: Forbidden}
+    return kinds[type(error)](str(error))
+
+
+def _nobody() -> Unknown:
+    return Unknown("There is no site at this address.")

@@ -1,0 +1,557 @@
+"""Bodies: a lease ends with its response on every path, and everything of a request runs in one context of its own."""
+
+import http.client
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from wsgiref.util import FileWrapper as StandardFileWrapper
+
+import pytest
+from flask import Flask, Response, request, send_file, session, stream_with_context
+from waitress import wasyncore
+from waitress.buffers import ReadOnlyFileBasedBuffer
+from waitress.server import create_server
+from werkzeug.test import Client
+from werkzeug.wsgi import FileWrapper, wrap_file
+
+from tenantry.dispatch import SubdomainDispatcher
+from tests.sites import ask, begin, environ_of, eventually, on_threads
+from tests.tools import free_port
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    Application = WSGIApplication
+
+TEXT = [("Content-Type", "text/plain")]
+ANYTHING: ContextVar[str] = ContextVar("anything", default="nothing")
+
+
+def answering(body: Callable[["WSGIEnvironment"], Any]) -> SubdomainDispatcher:
+    """Make a dispatcher whose one application answers with what `body` makes of the environ."""
+
+    def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        start_response("200 OK", TEXT)
+        made: Iterable[bytes] = body(environ)
+        return made
+
+    return SubdomainDispatcher("example.com", lambda _: app)
+
+
+def leases(dispatcher: SubdomainDispatcher) -> int:
+    """Count the leases held right now."""
+    dispatcher.pool.verify()
+    return int(repr(dispatcher.pool).rpartition(", ")[2].split()[0])
+
+
+class Chunks:
+    """A body that tells what became of it."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = iter(chunks)
+        self.closed = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._chunks)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+# How a response ends
+
+
+def test_a_lease_is_held_until_the_body_is_closed() -> None:
+    chunks = Chunks(b"one", b"two")
+    dispatcher = answering(lambda _: chunks)
+    answer = begin(dispatcher, environ_of())
+    assert leases(dispatcher) == 1
+    assert list(answer.body) == [b"one", b"two"]
+    assert leases(dispatcher) == 1
+    answer.body.close()
+    assert leases(dispatcher) == 0
+    assert chunks.closed == 1
+
+
+@pytest.mark.parametrize("body", [[b"hello"], [b"hel", b"lo"], (b"hello",), [], ()])
+def test_a_list_or_tuple_reaches_the_server_as_it_is_and_holds_no_lease(body: Any) -> None:
+    dispatcher = answering(lambda _: body)
+    answer = begin(dispatcher, environ_of())
+    assert answer.body is body
+    assert leases(dispatcher) == 0
+
+
+def test_a_hang_up_ends_the_lease_of_a_body_that_is_half_sent() -> None:
+    chunks = Chunks(b"one", b"two")
+    dispatcher = answering(lambda _: chunks)
+    answer = begin(dispatcher, environ_of())
+    assert next(iter(answer.body)) == b"one"
+    answer.body.close()
+    assert leases(dispatcher) == 0
+    assert chunks.closed == 1
+
+
+def test_a_generator_that_was_never_started_ends_its_lease_when_closed() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"never sent"
+
+    dispatcher = answering(lambda _: chunks())
+    answer = begin(dispatcher, environ_of(REQUEST_METHOD="HEAD"))
+    assert leases(dispatcher) == 1
+    answer.body.close()
+    assert leases(dispatcher) == 0
+
+
+def test_a_body_without_a_close_of_its_own_ends_its_lease_too() -> None:
+    dispatcher = answering(lambda _: iter([b"one"]))
+    assert ask(dispatcher).body == "one"
+    assert leases(dispatcher) == 0
+
+
+def test_an_application_that_raises_ends_its_lease() -> None:
+    def fail(_: Any) -> Any:
+        raise SystemExit("at once")
+
+    dispatcher = answering(fail)
+    with pytest.raises(SystemExit, match="at once"):
+        begin(dispatcher, environ_of())
+    assert leases(dispatcher) == 0
+
+
+def test_a_body_that_raises_in_the_middle_ends_its_lease_when_closed() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"one"
+        raise LookupError("in the middle")
+
+    dispatcher = answering(lambda _: chunks())
+    answer = begin(dispatcher, environ_of())
+    with pytest.raises(LookupError, match="in the middle"):
+        list(answer.body)
+    answer.body.close()
+    assert leases(dispatcher) == 0
+
+
+def test_a_body_that_cannot_be_iterated_ends_its_lease_when_closed() -> None:
+    dispatcher = answering(lambda _: 42)
+    answer = begin(dispatcher, environ_of())
+    with pytest.raises(TypeError):
+        next(answer.body)
+    answer.body.close()
+    assert leases(dispatcher) == 0
+
+
+def test_a_body_whose_close_raises_ends_its_lease_and_lets_the_server_know() -> None:
+    class Failing(Chunks):
+        def close(self) -> None:
+            raise LookupError("at the end")
+
+    dispatcher = answering(lambda _: Failing())
+    answer = begin(dispatcher, environ_of())
+    with pytest.raises(LookupError, match="at the end"):
+        answer.body.close()
+    assert leases(dispatcher) == 0
+
+
+def test_closing_twice_ends_one_lease() -> None:
+    dispatcher = answering(lambda _: Chunks(b"one"))
+    first, second = begin(dispatcher, environ_of()), begin(dispatcher, environ_of())
+    first.body.close()
+    first.body.close()
+    assert leases(dispatcher) == 1
+    second.body.close()
+    assert leases(dispatcher) == 0
+
+
+def test_a_body_may_be_closed_on_another_thread() -> None:
+    dispatcher = answering(lambda _: Chunks(b"one"))
+    answer = begin(dispatcher, environ_of())
+    on_threads(answer.body.close)
+    assert leases(dispatcher) == 0
+
+
+def test_a_body_that_outlives_its_application_keeps_it_from_being_disposed_of() -> None:
+    dispatcher = answering(lambda _: Chunks(b"one", b"two"))
+    answer = begin(dispatcher, environ_of())
+    dispatcher.pool.retire(["acme"])
+    assert "1 retired" in repr(dispatcher.pool)
+    assert answer.read() == "onetwo"
+    eventually(lambda: "0 retired" in repr(dispatcher.pool))
+
+
+# What servers look for in a body
+
+
+def test_a_body_of_known_length_keeps_it_for_the_server() -> None:
+    class Sized(Chunks):
+        def __len__(self) -> int:
+            return 1
+
+    dispatcher = answering(lambda _: Sized(b"hello"))
+    answer = begin(dispatcher, environ_of())
+    assert len(answer.body) == 1
+    assert answer.read() == "hello"
+    assert leases(dispatcher) == 0
+
+
+def test_a_body_of_unknown_length_does_not_claim_one() -> None:
+    dispatcher = answering(lambda _: Chunks(b"hello"))
+    answer = begin(dispatcher, environ_of())
+    assert not hasattr(answer.body, "__len__")
+    answer.body.close()
+
+
+def test_a_list_of_an_unusual_kind_is_not_trusted_to_be_whole() -> None:
+    class Lazy(list[bytes]):
+        def __iter__(self) -> Iterator[bytes]:
+            assert leases(dispatcher) == 1
+            yield b"made late"
+
+    dispatcher = answering(lambda _: Lazy([b"x"]))
+    answer = begin(dispatcher, environ_of())
+    assert len(answer.body) == 1
+    assert answer.read() == "made late"
+    assert leases(dispatcher) == 0
+
+
+def test_the_write_callable_reaches_the_application() -> None:
+    def app(_: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        write = start_response("200 OK", TEXT)
+        write(b"written ")
+        write(b"early")
+        return []
+
+    dispatcher = SubdomainDispatcher("example.com", lambda _: app)
+    assert ask(dispatcher).body == "written early"
+    assert leases(dispatcher) == 0
+
+
+def test_an_application_may_start_its_response_as_late_as_its_first_chunk() -> None:
+    def app(_: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        start_response("202 Accepted", TEXT)
+        yield b"late"
+
+    dispatcher = SubdomainDispatcher("example.com", lambda _: app)
+    answer = begin(dispatcher, environ_of())
+    assert not answer.status
+    assert answer.read() == "late"
+    assert answer.code == 202
+    assert leases(dispatcher) == 0
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    "wrapper", [ReadOnlyFileBasedBuffer, FileWrapper, StandardFileWrapper], ids=["waitress", "werkzeug", "wsgiref"]
+)
+def test_a_file_wrapper_reaches_the_server_as_itself_and_ends_its_lease_when_closed_even_twice(wrapper: Any) -> None:
+    file = BytesIO(b"a whole file")
+    dispatcher = answering(lambda environ: environ["wsgi.file_wrapper"](file))
+    answer = begin(dispatcher, environ_of() | {"wsgi.file_wrapper": wrapper})
+    assert type(answer.body) is wrapper
+    assert leases(dispatcher) == 1
+    assert b"".join(answer.body) == b"a whole file"
+    on_threads(answer.body.close)
+    answer.body.close()
+    assert file.closed
+    assert leases(dispatcher) == 0
+
+
+def test_waitress_can_still_send_a_wrapped_file_by_itself() -> None:
+    dispatcher = answering(lambda environ: environ["wsgi.file_wrapper"](BytesIO(b"a whole file")))
+    answer = begin(dispatcher, environ_of() | {"wsgi.file_wrapper": ReadOnlyFileBasedBuffer})
+    assert answer.body.prepare() == 12
+    assert answer.body.get(7, skip=True) == b"a whole"
+    answer.body.close()
+
+
+def test_a_wrapped_file_that_cannot_be_closed_ends_its_lease_and_lets_the_server_know() -> None:
+    class Failing(BytesIO):
+        failed = False
+
+        def close(self) -> None:
+            if not self.failed:
+                self.failed = True
+                raise OSError("gone")
+
+    dispatcher = answering(lambda environ: environ["wsgi.file_wrapper"](Failing(b"x")))
+    answer = begin(dispatcher, environ_of() | {"wsgi.file_wrapper": ReadOnlyFileBasedBuffer})
+    with pytest.raises(OSError, match="gone"):
+        answer.body.close()
+    assert leases(dispatcher) == 0
+
+
+def test_a_file_wrapper_whose_close_cannot_be_replaced_ends_its_lease_all_the_same() -> None:
+    class Closed:
+        __slots__ = ("file",)
+
+        def __init__(self, file: BytesIO) -> None:
+            self.file = file
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter(self.file)
+
+        def close(self) -> None:
+            self.file.close()
+
+    dispatcher = answering(lambda environ: environ["wsgi.file_wrapper"](BytesIO(b"a whole file")))
+    answer = begin(dispatcher, environ_of() | {"wsgi.file_wrapper": Closed})
+    assert leases(dispatcher) == 1
+    assert answer.read() == "a whole file"
+    assert leases(dispatcher) == 0
+
+
+def test_werkzeugs_own_wrapper_ends_its_lease_where_the_server_has_none() -> None:
+    file = BytesIO(b"a whole file")
+    dispatcher = answering(lambda environ: wrap_file(environ, file))
+    assert ask(dispatcher).body == "a whole file"
+    assert file.closed
+    assert leases(dispatcher) == 0
+
+
+# Contexts
+
+
+@contextmanager
+def bound(value: str) -> Iterator[None]:
+    """Bind the variable as libraries do: the token may be used only in the context that made it."""
+    token = ANYTHING.set(value)
+    try:
+        yield
+    finally:
+        ANYTHING.reset(token)
+
+
+def test_what_one_request_sets_in_a_context_variable_the_next_does_not_see() -> None:
+    seen: list[str] = []
+
+    def body(_: Any) -> list[bytes]:
+        seen.append(ANYTHING.get())
+        ANYTHING.set("a secret of the last one")
+        return [b""]
+
+    dispatcher = answering(body)
+    with bound("the server's own"):
+        for _ in range(3):
+            ask(dispatcher)
+        assert seen == ["nothing"] * 3
+        assert ANYTHING.get() == "the server's own"
+
+
+def test_call_iteration_and_close_of_a_request_share_one_context() -> None:
+    seen: list[str] = []
+
+    class Following(Chunks):
+        def __iter__(self) -> Iterator[bytes]:
+            seen.append(ANYTHING.get())
+            ANYTHING.set("iter")
+            return self
+
+        def __next__(self) -> bytes:
+            seen.append(ANYTHING.get())
+            ANYTHING.set("next")
+            return super().__next__()
+
+        def close(self) -> None:
+            seen.append(ANYTHING.get())
+
+    def body(_: Any) -> Following:
+        ANYTHING.set("call")
+        return Following(b"one")
+
+    dispatcher = answering(body)
+    answer = begin(dispatcher, environ_of())
+    on_threads(lambda: next(answer.body))
+    on_threads(answer.body.close)
+    assert seen == ["call", "iter", "next"]
+    assert ANYTHING.get() == "nothing"
+
+
+@pytest.mark.parametrize("read", [0, 1, 2, 3], ids=lambda read: f"after {read} chunks")
+def test_a_stream_that_bound_a_variable_lets_go_of_it_wherever_it_is_closed(read: int) -> None:
+    def chunks() -> Iterator[bytes]:
+        with bound("streaming"):
+            yield ANYTHING.get().encode()
+            yield ANYTHING.get().encode()
+
+    dispatcher = answering(lambda _: chunks())
+    answer = begin(dispatcher, environ_of())
+    for number in range(read):
+        on_threads(lambda: next(answer.body, None))
+        assert number == 2 or leases(dispatcher) == 1
+    on_threads(answer.body.close)
+    assert leases(dispatcher) == 0
+
+
+def test_closing_a_wrapped_file_runs_in_the_context_of_its_request() -> None:
+    seen: list[str] = []
+
+    class Watched(BytesIO):
+        def close(self) -> None:
+            if not self.closed:
+                seen.append(ANYTHING.get())
+            super().close()
+
+    def body(environ: "WSGIEnvironment") -> Any:
+        ANYTHING.set("the request's")
+        return environ["wsgi.file_wrapper"](Watched(b"x"))
+
+    dispatcher = answering(body)
+    answer = begin(dispatcher, environ_of() | {"wsgi.file_wrapper": ReadOnlyFileBasedBuffer})
+    on_threads(answer.body.close)
+    assert seen == ["the request's"]
+
+
+# Flask
+
+
+@pytest.fixture
+def flask(tmp_path: Path) -> SubdomainDispatcher:
+    """A dispatcher over an application of Flask that streams and sends files."""
+    (tmp_path / "file.txt").write_bytes(b"0123456789" * 100_000)
+    with (tmp_path / "large").open("wb") as large:
+        large.truncate(64 << 20)  # more than sockets take before somebody reads
+
+    def create_app(name: str) -> Flask:
+        app = Flask(name, static_folder=str(tmp_path), static_url_path="/static")
+        app.secret_key = "secret"
+
+        @app.get("/stream")
+        def stream() -> Response:
+            def lines() -> Iterator[str]:
+                for number in range(3):
+                    yield f"{request.path} {session.get('n', 0)} {number}\n"
+
+            return Response(stream_with_context(lines()), mimetype="text/plain")
+
+        @app.get("/file")
+        def file() -> Response:
+            return send_file(tmp_path / "file.txt", conditional=True)
+
+        @app.get("/made")
+        def made() -> Response:
+            return send_file(BytesIO(b"made"), "text/plain")
+
+        @app.get("/nothing")
+        def nothing() -> tuple[str, int]:
+            return "", 204
+
+        return app
+
+    return SubdomainDispatcher("example.com", create_app)
+
+
+def test_flask_streams_with_its_context_to_the_end(flask: SubdomainDispatcher) -> None:
+    assert ask(flask, path="/stream").body == "/stream 0 0\n/stream 0 1\n/stream 0 2\n"
+    assert leases(flask) == 0
+
+
+def test_a_stream_of_flask_that_is_cut_short_on_another_thread_ends_its_lease(flask: SubdomainDispatcher) -> None:
+    answer = begin(flask, environ_of(path="/stream"))
+    assert next(answer.body) == b"/stream 0 0\n"
+    on_threads(answer.body.close)
+    assert leases(flask) == 0
+
+
+@pytest.mark.parametrize("wrapper", [None, ReadOnlyFileBasedBuffer])
+@pytest.mark.parametrize("path", ["/file", "/made", "/static/file.txt"])
+def test_files_that_flask_sends_end_their_lease(flask: SubdomainDispatcher, path: str, wrapper: Any) -> None:
+    more = {"wsgi.file_wrapper": wrapper} if wrapper else {}
+    answer = begin(flask, environ_of(path=path) | more)
+    assert leases(flask) == 1
+    assert (type(answer.body) is wrapper) == bool(wrapper)
+    assert len(answer.read()) == int(answer.headers["Content-Length"])
+    assert leases(flask) == 0
+
+
+def test_a_part_of_a_file_ends_its_lease(flask: SubdomainDispatcher) -> None:
+    answer = ask(flask, path="/file", HTTP_RANGE="bytes=10-14")
+    assert (answer.code, answer.body) == (206, "01234")
+    assert leases(flask) == 0
+
+
+@pytest.mark.parametrize("path", ["/stream", "/file", "/made", "/missing"])
+def test_a_head_request_ends_its_lease(flask: SubdomainDispatcher, path: str) -> None:
+    assert ask(flask, path=path, REQUEST_METHOD="HEAD").body == ""
+    assert leases(flask) == 0
+
+
+def test_an_answer_without_a_body_ends_its_lease(flask: SubdomainDispatcher) -> None:
+    answer = begin(flask, environ_of(path="/nothing"))  # Flask names a type here, which the validator minds
+    assert (answer.read(), answer.code) == ("", 204)
+    assert leases(flask) == 0
+
+
+def test_werkzeugs_test_client_ends_its_leases_once_the_response_is_closed(flask: SubdomainDispatcher) -> None:
+    client: Client = Client(flask)
+    with client.get("/file", base_url="http://acme.example.com") as response:
+        assert len(response.get_data()) == 1_000_000
+    assert leases(flask) == 0
+
+
+# Behind waitress
+
+
+class Served:
+    """A dispatcher behind a server of waitress that runs on a thread."""
+
+    def __init__(self, application: "Application") -> None:
+        self.port = free_port()
+        self.server: Any = create_server(
+            application, host="127.0.0.1", port=self.port, threads=4, asyncore_use_poll=True
+        )
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+
+    def get(self, path: str, method: str = "GET") -> bytes:
+        """Make a request and read its answer."""
+        connection = self.connect(path, method)
+        body = connection.getresponse().read()
+        connection.close()
+        return body
+
+    def connect(self, path: str, method: str = "GET") -> http.client.HTTPConnection:
+        """Make a request and leave its answer unread."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request(method, path, headers={"Host": "acme.example.com"})
+        return connection
+
+    def close(self) -> None:
+        """Close all its sockets, on its own thread, and wait until it has ended."""
+        self.server.trigger.pull_trigger(lambda: wasyncore.close_all(self.server._map))
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+        self.server.task_dispatcher.shutdown()
+
+
+@pytest.fixture
+def served(flask: SubdomainDispatcher) -> Iterator[Served]:
+    made = Served(flask)
+    yield made
+    made.close()
+
+
+def test_whole_answers_behind_waitress_end_their_leases(served: Served, flask: SubdomainDispatcher) -> None:
+    assert served.get("/stream").count(b"\n") == 3
+    assert served.get("/made") == b"made"
+    assert len(served.get("/file")) == 1_000_000
+    assert served.get("/file", "HEAD") == b""
+    assert served.get("/nothing") == b""
+    eventually(lambda: leases(flask) == 0)
+
+
+def test_clients_that_hang_up_on_a_large_file_end_their_leases(served: Served, flask: SubdomainDispatcher) -> None:
+    connections = [served.connect("/static/large") for _ in range(6)]
+    for connection in connections:
+        assert connection.getresponse().read(10) == bytes(10)
+    assert leases(flask) == 6
+    for connection in connections:
+        connection.close()
+    eventually(lambda: leases(flask) == 0)

@@ -1,0 +1,161 @@
+"""The directory: it remembers who is where, and never longer than that is true."""
+
+import os
+import threading
+import warnings
+from collections.abc import Callable
+
+import pytest
+
+from tenantry.address import Address, Kind
+from tenantry.directory import Directory
+from tenantry.errors import Unknown
+from tenantry.tenant import Status, Tenant
+from tests.sites import hurried, on_threads
+
+
+class Book:
+    """Where addresses are looked up: counts the looks, and does what it is told in the middle of one."""
+
+    def __init__(self, **uids: str) -> None:
+        self.uids = uids
+        self.looks: list[Address] = []
+        self.revision = 1
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def find(self, address: Address) -> Tenant:
+        self.looks.append(address)
+        if address.value not in self.uids:
+            raise Unknown("nobody there")
+        found = Tenant(self.uids[address.value], address.value, "hello", Status.ACTIVE, self.revision)
+        self.meanwhile()
+        return found
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book(acme="aaa", globex="ggg", initech="iii")
+
+
+def test_a_found_address_is_looked_up_once(book: Book) -> None:
+    directory = Directory(book.find)
+    tenants = [directory.find(Kind.SUBDOMAIN, "acme") for _ in range(3)]
+    assert {tenant.uid for tenant in tenants} == {"aaa"}
+    assert book.looks == [Address(Kind.SUBDOMAIN, "acme")]
+
+
+def test_the_kinds_of_addresses_are_kept_apart(book: Book) -> None:
+    directory = Directory(book.find)
+    for kind in Kind:
+        directory.find(kind, "acme")
+    assert book.looks == [Address(kind, "acme") for kind in Kind]
+    assert len(directory) == 3
+
+
+def test_an_unknown_address_is_never_kept(book: Book) -> None:
+    directory = Directory(book.find)
+    for number in range(100):
+        with pytest.raises(Unknown):
+            directory.find(Kind.SUBDOMAIN, f"unknown{number}")
+    assert len(directory) == 0
+    book.uids["unknown1"] = "uuu"
+    assert directory.find(Kind.SUBDOMAIN, "unknown1").uid == "uuu"
+
+
+def test_a_tenant_that_has_changed_is_looked_up_again_at_each_of_its_addresses(book: Book) -> None:
+    directory = Directory(book.find)
+    for kind in Kind:
+        directory.find(kind, "acme")
+    directory.find(Kind.SUBDOMAIN, "globex")
+    book.revision = 2
+    directory.forget(["aaa", "nobody"])
+    assert len(directory) == 1
+    assert directory.find(Kind.PATH, "acme").revision == 2
+    assert directory.find(Kind.SUBDOMAIN, "globex").revision == 1
+
+
+def test_what_changes_while_it_is_looked_up_is_answered_and_not_kept(book: Book) -> None:
+    directory = Directory(book.find)
+    book.meanwhile = lambda: directory.forget(["somebody"])
+    assert directory.find(Kind.SUBDOMAIN, "acme").revision == 1
+    book.meanwhile = lambda: None
+    book.revision = 2
+    assert directory.find(Kind.SUBDOMAIN, "acme").revision == 2
+    assert directory.find(Kind.SUBDOMAIN, "acme").revision == 2
+    assert len(book.looks) == 2
+
+
+def test_memory_alone_is_asked_without_a_look(book: Book) -> None:
+    directory = Directory(book.find)
+    assert directory.peek(Kind.SUBDOMAIN, "acme") is None
+    found = directory.find(Kind.SUBDOMAIN, "acme")
+    assert directory.peek(Kind.SUBDOMAIN, "acme") is found
+    assert directory.peek(Kind.PATH, "acme") is None
+    assert len(book.looks) == 1
+
+
+def test_it_is_bounded_and_forgets_the_oldest_first() -> None:
+    book = Book(**{f"t{number}": f"uid{number}" for number in range(1000)})
+    directory = Directory(book.find, bound=100)
+    for number in range(1000):
+        directory.find(Kind.SUBDOMAIN, f"t{number}")
+        assert len(directory) <= 100
+    assert directory.peek(Kind.SUBDOMAIN, "t999") is not None
+    assert directory.peek(Kind.SUBDOMAIN, "t0") is None
+    assert len(directory._places) == len(directory)
+
+
+def test_what_was_dropped_for_room_is_still_forgotten_with_its_tenant() -> None:
+    book = Book(**{f"t{number}": "one-uid" for number in range(30)})
+    directory = Directory(book.find, bound=10)
+    for number in range(30):
+        directory.find(Kind.SUBDOMAIN, f"t{number}")
+    directory.forget(["one-uid"])
+    assert len(directory) == 0
+    assert not directory._places
+
+
+def test_no_stale_tenant_is_kept_under_threads_and_constant_change() -> None:
+    """Each thread checks what a request relies on: who asks after a change was followed sees it."""
+    book = Book(acme="aaa", globex="ggg")
+    directory = Directory(book.find)
+    done = threading.Event()
+    asking = threading.Barrier(4)
+
+    def follow() -> None:
+        asking.wait(10)
+        for _ in range(2000):
+            book.revision += 1
+            directory.forget(["aaa"])
+            assert directory.find(Kind.SUBDOMAIN, "acme").revision == book.revision
+        done.set()
+
+    def ask() -> None:
+        asking.wait(10)
+        while not done.is_set():
+            before = book.revision
+            # One change may be written and not yet followed; more than one never is.
+            assert directory.find(Kind.SUBDOMAIN, "acme").revision >= before - 1
+            assert directory.find(Kind.SUBDOMAIN, "globex").uid == "ggg"
+
+    with hurried():
+        on_threads(follow, ask, ask, ask)
+    assert directory.find(Kind.SUBDOMAIN, "acme").revision == book.revision
+
+
+def test_a_forked_child_begins_with_nothing_and_is_not_blocked(book: Book) -> None:
+    directory = Directory(book.find)
+    directory.find(Kind.SUBDOMAIN, "acme")
+    directory._lock.acquire()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            held = len(directory)
+            directory.find(Kind.SUBDOMAIN, "globex")
+            os._exit(0 if (held, len(directory)) == (0, 1) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    finally:
+        directory._lock.release()
+    assert len(directory) == 1
