@@ -1,0 +1,148 @@
+"""What serves requests: directory, pool, builder, housekeeper and gateway around one registry."""
+
+import os
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from tenantry import log, settings, signals
+from tenantry.assembly.desk import make_desk, public_url
+from tenantry.builder import Builder, Built
+from tenantry.directory import Directory
+from tenantry.dispatch import Leasing
+from tenantry.errors import TenantryError
+from tenantry.gateway import Doors, Gateway, behind_proxies, within_middleware
+from tenantry.housekeeper import Follower, Housekeeper
+from tenantry.operations import Operations
+from tenantry.placement import Instance
+from tenantry.pool import Limits, Pool
+from tenantry.registry import By, Changes, Registry
+from tenantry.settings import Settings
+from tenantry.tenant import Status, Tenant
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+# So many factories that never return mean that something is wrong with more than one tenant.
+ABANDONED_LIMIT = 8
+
+
+class Platform:
+    """Everything of one process that serves tenants; opened by `open_platform`, closed by whoever opened it.
+
+    `application` is the WSGI callable, `lane(headers, target)` what a server with lanes asks, `operations` the desk.
+    """
+
+    def __init__(self, root: Path, known: Settings, closing: ExitStack) -> None:
+        self.settings = known
+        self._instance = Instance(known.instance)
+        self._instance.prepare()
+        self._closing = closing
+        self._registry = closing.enter_context(Registry.open(self._instance.registry))
+        desk = make_desk(root, known, self._registry)
+        self.operations = Operations(desk)
+        self._builder = Builder(self._instance, desk.catalog, public_url(known))
+        self.pool = Pool(self._builder.build, _limits(known), report=self._report, wake=self._wake)
+        closing.callback(self.pool.close)
+        self.directory = Directory(self._registry.find)
+        self._keeper = self._housekeeper()
+        closing.callback(self._keeper.stop)
+        gateway = Gateway(self._doors())
+        self.lane: Callable[[Mapping[str, str], str], Hashable] = gateway.lane
+        self.self_test = gateway.self_test
+        self.application: WSGIApplication = within_middleware(behind_proxies(gateway, known.proxies), known.middleware)
+
+    def _doors(self) -> Doors:
+        return Doors(
+            domain=self.settings.domain,
+            front_url=self.settings.front_url(),
+            leasing=Leasing(self.directory.find, self.pool.lease),
+            peek=self.directory.peek,
+            not_ready=self.not_ready,
+            keeper=self._keeper,
+            trust_request_id=self.settings.proxies > 0,
+        )
+
+    def _housekeeper(self) -> Housekeeper:
+        seen = self._registry.revision()
+        watch = self._registry.watch()
+        self._closing.callback(watch.close)
+        follow = Follower(watch.version, self._registry.changes, self._apply, seen)
+        return Housekeeper([follow, self._notice_edits, self.pool.sweep, self.pool.reap])
+
+    def _wake(self) -> None:
+        self._keeper.wake()
+
+    def _apply(self, changes: Changes) -> None:
+        """Bring this process up to the registry: addresses first, then live applications."""
+        closed = [tenant.uid for tenant in changes.tenants if tenant.status is not Status.ACTIVE]
+        self.directory.forget([*(tenant.uid for tenant in changes.tenants), *changes.gone])
+        self.pool.retire([*closed, *changes.gone])
+        for tenant in changes.tenants:
+            self.pool.follow(tenant)
+            signals.tenant_changed.send(tenant.uid, tenant=tenant)
+
+    def _notice_edits(self) -> None:
+        """Want a new build where an operator has edited config.toml or .env by hand."""
+        for uid, built in self.pool.built():
+            if isinstance(built, Built) and built.stamp != self._builder.stamp(uid):
+                self.pool.outdate(uid)
+
+    def _report(self, tenant: Tenant, reason: str | None) -> None:
+        """Write one journal line when a tenant's build begins to fail and one when that ends, whoever serves it."""
+        told = [
+            entry.verb for entry in self._registry.journal(tenant.uid, 50) if entry.verb in {"failing", "recovered"}
+        ]
+        known = self._registry.trouble(tenant.uid) is not None if reason else told[:1] != ["failing"]
+        if known:
+            return
+        by = By("platform", "failing", {"reason": reason}) if reason else By("platform", "recovered")
+        self._registry.note(by, tenant.uid, tenant.name)
+
+    def not_ready(self) -> list[str]:
+        """Say what keeps this process from serving well; empty when nothing does."""
+        problems = []
+        try:
+            self._registry.revision()
+        except TenantryError as error:
+            problems.append(error.says)
+        if not os.access(self._instance.root, os.W_OK):
+            problems.append("The instance folder cannot be written.")
+        if self.pool.abandoned >= ABANDONED_LIMIT:
+            problems.append(f"{self.pool.abandoned} builds never ended.")
+        return problems
+
+    def close(self) -> None:
+        """Close everything in reverse; idempotent."""
+        self._closing.close()
+
+    def __enter__(self) -> "Platform":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_platform(root: Path, overrides: Mapping[str, object] | None = None) -> Platform:
+    """Open the platform for the checkout or working folder `root`; nothing stays open when that fails."""
+    known = settings.read(root, os.environ, overrides).settings
+    log.configure(known.log_format, known.log_level)
+    with ExitStack() as undo:
+        platform = Platform(root, known, undo)
+        platform._closing = undo.pop_all()
+    return platform
+
+
+def _limits(known: Settings) -> Limits:
+    return Limits(
+        capacity=known.capacity,
+        idle=known.idle,
+        awake=known.awake,
+        in_flight=known.in_flight,
+        deadline=known.build_deadline,
+        wait=known.build_wait,
+    )

@@ -1,0 +1,238 @@
+"""Build a live application, verify that it kept what keeps tenants apart, and undo it."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
+
+from flask import Flask
+from sqlalchemy import Engine
+
+from tenantry import databases, log, signals
+from tenantry.application import Application
+from tenantry.builder import commands, config
+from tenantry.builder.sharing import Shared, building, install
+from tenantry.errors import Refused, TenantryError, Unavailable, reason
+from tenantry.placement import Instance, Placement
+from tenantry.tenant import Tenant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+Stamp = tuple[int, ...]
+
+
+class Applications(Protocol):
+    """Where applications come from."""
+
+    def get(self, name: str) -> Application:
+        """Import an application by its name."""
+
+
+class Built:
+    """A live application and what it holds open; made by the builder, closed by whoever was given it.
+
+    It holds its placement's lock shared for its whole life, so that nobody moves the data under it.
+    """
+
+    __slots__ = ("__weakref__", "_closing", "app", "engines", "flask", "mount", "stamp", "tenant")
+
+    def __init__(self, tenant: Tenant, mount: str, closing: ExitStack) -> None:
+        self.tenant = tenant
+        self.mount = mount
+        self.flask: Flask | None = None
+        self.app: WSGIApplication = _nobody
+        self.engines: tuple[Engine, ...] = ()
+        self.stamp: Stamp = ()
+        self._closing = closing
+        _open.add(self)
+
+    def rest(self) -> None:
+        """Close the connections nobody uses and forget compiled statements; the next request makes both again."""
+        for engine in self.engines:
+            engine.dispose()
+            engine.clear_compiled_cache()
+
+    def close(self) -> None:
+        """Dispose of engines and let go of the placement; idempotent."""
+        self._closing.close()
+
+
+# SQLite keeps its locks by process: a child forked beside an open connection believes it holds locks that it does not,
+# and what it commits can be lost. So nobody forks with idle connections open; requests in flight are the forker's care.
+_open: WeakSet[Built] = WeakSet()
+
+
+def _before_fork() -> None:
+    for built in list(_open):
+        built.rest()
+
+
+os.register_at_fork(before=_before_fork)
+
+
+class Builder:
+    """The shared factory. It opens nothing but what it builds; any thread may build."""
+
+    def __init__(self, instance: Instance, catalog: Applications, url: Callable[[Tenant, str], str]) -> None:
+        self._instance = instance
+        self._catalog = catalog
+        self._url = url
+        self._shared: dict[str, Shared] = {}
+        install()
+
+    def layers(self, tenant: Tenant) -> list[config.Layer]:
+        """List the layers of a tenant's config with the name of each source, the last of which wins."""
+        placement = self._instance.placement(tenant.uid)
+        application = self._catalog.get(tenant.application)
+        own = config.own(tenant, "", placement, self._url(tenant, ""))
+        return [*config.layers(tenant, application.defaults, placement), ("tenantry", own)]
+
+    def stamp(self, uid: str) -> Stamp:
+        """Tell when a tenant's config files were last written; it differs once they have been."""
+        placement = self._instance.placement(uid)
+        return tuple(_written(path) for path in (placement.config, placement.secrets))
+
+    def build(self, tenant: Tenant, mount: str) -> Built:
+        """Build one live application, or raise with everything undone again."""
+        placement = self._instance.placement(tenant.uid)
+        if not placement.exists():
+            raise Unavailable(f"The placement {placement.folder} is missing or not whole.", hint="See tenantry doctor.")
+        with ExitStack() as undo:
+            built = Built(tenant, mount, undo)
+            undo.callback(placement.hold().close)
+            built.stamp = self.stamp(tenant.uid)
+            self._make(built, placement)
+            signals.tenant_built.send(tenant.uid, tenant=tenant, mount=mount, app=built.app)
+            undo.callback(signals.tenant_disposed.send, tenant.uid, tenant=tenant, mount=mount)
+            built._closing = undo.pop_all()
+        return built
+
+    def _make(self, built: Built, placement: Placement) -> None:
+        tenant = built.tenant
+        application = self._catalog.get(tenant.application)
+        own = config.own(tenant, built.mount, placement, self._url(tenant, built.mount))
+        values: dict[str, object] = {}
+        for _, layer in config.layers(tenant, application.defaults, placement):
+            values.update(layer)
+        values.update(own)
+        with building(tenant.uid):
+            app = application.factory(instance_path=str(placement.files), config=dict(values))
+            if isinstance(app, Flask):
+                self._settle(built, app, placement, own)
+        built.app = _marked(app, log.Mark(tenant.name, tenant.uid))
+
+    def _settle(self, built: Built, app: Flask, placement: Placement, own: dict[str, object]) -> None:
+        built.flask = app
+        built.engines = _engines(app)
+        built._closing.callback(_release, app, built.engines)
+        _verify(app, placement, own, built.engines)
+        for engine in built.engines:
+            databases.tune(engine)
+        _ = app.logger  # made now, while the tenant is known
+        self._shared.setdefault(built.tenant.application, Shared()).settle(app)
+
+    @contextmanager
+    def opened(self, tenant: Tenant) -> Iterator[Flask | None]:
+        """Build a tenant's application for the time of a `with`: the Flask object, None where it is of another kind.
+
+        Raises Unavailable where the factory raises anything at all.
+        """
+        try:
+            built = self.build(tenant, "")
+        except (TenantryError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise Unavailable(f"The application of {tenant.name} cannot be built: {reason(error)}.") from error
+        try:
+            yield built.flask
+        finally:
+            built.close()
+
+    def run_cli(self, tenant: Tenant, args: Sequence[str]) -> int:
+        """Run a command of the application's own Flask CLI in the tenant; return its exit code."""
+        with self.opened(tenant) as app:
+            return commands.run(_flask(app, tenant), args)
+
+    def shell(self, tenant: Tenant) -> int:
+        """Open an interactive Python in the tenant's application context; return its exit code."""
+        return self.run_cli(tenant, ["shell"])
+
+    def owner_link(self, tenant: Tenant) -> str | None:
+        """Ask the application for its one-time owner link; None where it has no such command."""
+        with self.opened(tenant) as app:
+            known = app is not None and "owner-link" in app.cli.commands
+            return commands.output(_flask(app, tenant), "owner-link") if known else None
+
+
+def _flask(app: Flask | None, tenant: Tenant) -> Flask:
+    if app is None:
+        raise Refused(f"The application {tenant.application} is not a Flask one.", hint="It has no commands.")
+    return app
+
+
+def _marked(app: "WSGIApplication", whose: log.Mark) -> "WSGIApplication":
+    """Let every log line of a request carry its tenant; called in the request's own fresh Context."""
+
+    def marked(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        log.mark.set(whose)
+        log.request.set(environ.get("tenantry.request_id", ""))
+        return app(environ, start_response)
+
+    return marked
+
+
+def _engines(app: Flask) -> tuple[Engine, ...]:
+    """Find the engines that Flask-SQLAlchemy made for this application."""
+    extension = app.extensions.get("sqlalchemy")
+    if extension is None:
+        return ()
+    with app.app_context():
+        return tuple(extension.engines.values())
+
+
+def _verify(app: Flask, placement: Placement, own: dict[str, object], engines: Sequence[Engine]) -> None:
+    """Raise Refused where the factory changed what keeps tenants apart."""
+    if app.instance_path != str(placement.files):
+        raise Refused(f"The application's instance path is {app.instance_path}, not the one it was given.")
+    for key, value in own.items():
+        if app.config.get(key) != value:
+            raise Refused(f"The application has changed {key}, which is the platform's own.")
+    for engine in engines:
+        if engine.dialect.name == "sqlite" and not _inside(engine.url.database, placement):
+            raise Refused(f"The application has opened the database {engine.url.database} outside its placement.")
+
+
+def _inside(database: str | None, placement: Placement) -> bool:
+    """Tell whether an SQLite database is the placement's own; one in memory is nobody else's either."""
+    if not database or database == ":memory:":
+        return True
+    path = Path(database)
+    return path.is_absolute() and path.resolve().is_relative_to(placement.folder.resolve())
+
+
+def _release(app: Flask, engines: Sequence[Engine]) -> None:
+    """Close what an application holds open and break the cycles that would keep it until a full collection."""
+    for engine in engines:
+        engine.dispose()
+    environment: Any = app.__dict__.pop("jinja_env", None)
+    if environment is not None:
+        if environment.cache is not None:
+            environment.cache.clear()
+        environment.globals.clear()
+
+
+def _written(path: Path) -> int:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0
+    return hash((found.st_mtime_ns, found.st_size, found.st_ino))
+
+
+def _nobody(_: Any, __: Any) -> Any:
+    raise Unavailable("This application is not built yet.")

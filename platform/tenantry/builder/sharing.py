@@ -1,0 +1,140 @@
+"""What the many applications of one factory share, because it is equal in all and costly to make.
+
+Compiled templates, the compiled builders of URL rules, and equal URL maps. Nothing here holds a tenant's data: a Jinja
+environment, whose globals and filters are an application's own, is never shared.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import CodeType
+from typing import Any
+
+from flask import Flask
+from flask.sansio.app import App
+from jinja2.bccache import Bucket, BytecodeCache
+from werkzeug.routing import Map, Rule
+from werkzeug.utils import cached_property
+
+_LIMIT = 10_000
+
+_uid: ContextVar[str] = ContextVar("uid", default="")
+_flask_logger: Callable[[Flask], logging.Logger] = App.__dict__["logger"].fget
+
+
+class SharedRule(Rule):
+    """A URL rule that compiles its URL builder once a process for every spelling.
+
+    The builder is a pure function of the rule's parts; what it needs of the rule itself it is given at the call.
+    """
+
+    _made: dict[Any, Callable[..., tuple[str, str]]] = {}  # noqa: RUF012 - shared on purpose
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        if self.defaults:
+            return super()._compile_builder(append_unknown)
+        key = (self.rule, tuple(self._trace), append_unknown)
+        made = self._made.get(key)
+        if made is None:
+            if len(self._made) >= _LIMIT:
+                self._made.clear()
+            made = self._made[key] = super()._compile_builder(append_unknown)
+        return made
+
+
+class SharedTemplates(BytecodeCache):
+    """Compiled templates kept in memory: one code object for all tenants of an application."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Give the template its code, if it was compiled before from the same source."""
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep what was compiled."""
+        if len(self._codes) >= _LIMIT:
+            self._codes.clear()
+        if bucket.code is not None:
+            self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+class Shared:
+    """What the live applications of one factory have in common; lives as long as the process."""
+
+    def __init__(self) -> None:
+        self._templates = SharedTemplates()
+        self._maps: dict[Any, Map] = {}
+        self._lock = threading.Lock()
+
+    def settle(self, app: Flask) -> None:
+        """Let a freshly made application use the common parts; it has not answered a request yet."""
+        if "jinja_env" in app.__dict__:
+            app.jinja_env.bytecode_cache = self._templates
+        else:
+            app.jinja_options = {**app.jinja_options, "bytecode_cache": self._templates}
+        key = _spelling(app.url_map)
+        if key is None:
+            return
+        with self._lock:
+            if len(self._maps) >= _LIMIT:
+                self._maps.clear()
+            app.url_map = self._maps.setdefault(key, app.url_map)
+        app.url_map.update()
+
+
+def _spelling(urls: Map) -> Any:
+    """Spell everything a URL map decides by, or None where it holds what cannot be compared."""
+    rules: list[Any] = []
+    for rule in urls.iter_rules():
+        if type(rule) is not SharedRule or rule.defaults or rule.redirect_to is not None:
+            return None
+        methods = frozenset(rule.methods) if rule.methods is not None else None
+        where = (rule.rule, rule.subdomain, rule.host, rule.endpoint)
+        flags = (rule.strict_slashes, rule.merge_slashes, rule.build_only, rule.alias, rule.websocket)
+        rules.append((where, methods, flags))
+    how = (
+        urls.host_matching,
+        urls.default_subdomain,
+        urls.strict_slashes,
+        urls.merge_slashes,
+        urls.redirect_defaults,
+    )
+    return tuple(rules), how, urls.sort_parameters, urls.sort_key, tuple(sorted(urls.converters.items(), key=str))
+
+
+def install() -> None:
+    """Teach Flask, once a process, to make rules that share and loggers that do not.
+
+    Flask names an application's logger by its import name, so that all tenants of one factory would write through one
+    logger and each rebuild would add its handlers again.
+    """
+    if Flask.url_rule_class is Rule:
+        Flask.url_rule_class = SharedRule
+    if "logger" not in Flask.__dict__:
+        Flask.logger = cached_property(_logger, name="logger")  # type: ignore[method-assign]
+
+
+def _logger(app: Flask) -> logging.Logger:
+    """Make the logger of the tenant that is being built: its own, below `tenantry.tenant`, known to nobody else."""
+    uid = _uid.get()
+    if not uid:
+        return _flask_logger(app)
+    made = logging.Logger(f"tenantry.tenant.{uid}")
+    made.parent = logging.getLogger("tenantry.tenant")
+    if app.debug:
+        made.setLevel(logging.DEBUG)
+    return made
+
+
+@contextmanager
+def building(uid: str) -> Iterator[None]:
+    """Mark this thread's Flask objects as those of one tenant while its factory runs."""
+    token = _uid.set(uid)
+    try:
+        yield
+    finally:
+        _uid.reset(token)

@@ -1,0 +1,5 @@
+"""The gateway: the order of the doors, and the one place where errors become pages."""
+
+from tenantry.gateway.gateway import Doors, Gateway, behind_proxies, within_middleware
+
+__all__ = ["Doors", "Gateway", "behind_proxies", "within_middleware"]
