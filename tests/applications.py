@@ -3,6 +3,7 @@
 import contextvars
 import logging
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -151,3 +152,24 @@ def _greet() -> None:
 
 def _fail() -> None:
     sys.exit(7)
+
+
+class Forgetful:
+    """Middleware that takes away what a proxy has said."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        for key in ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO"):
+            environ.pop(key, None)
+        return self._application(environ, start_response)
+
+
+never = threading.Event()
+
+
+def hangs(instance_path: str, config: Mapping[str, Any]) -> Flask:
+    """Hang until the test lets go."""
+    never.wait(60)
+    return notes(instance_path, config)

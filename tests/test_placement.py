@@ -114,16 +114,18 @@ def test_nobody_builds_on_a_placement_whose_data_is_moving(placement: Placement)
 
 
 def test_who_only_looks_whether_a_placement_is_in_use_does_not_make_a_build_fail(placement: Placement) -> None:
-    done = threading.Event()
+    looking, waiting = threading.Event(), threading.Event()
 
     def look() -> None:
-        while not done.wait(0.0005):
-            placement.in_use()
+        with placement.alone():
+            looking.set()
+            eventually(lambda: descriptors(placement.lock) == 2)
+        waiting.set()
 
     def build() -> None:
-        for _ in range(300):
-            placement.hold().close()
-        done.set()
+        assert looking.wait(5)
+        placement.hold().close()
+        assert waiting.is_set()
 
     on_threads(look, build)
 

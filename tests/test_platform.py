@@ -12,6 +12,7 @@ import pytest
 from tenantry.assembly import Platform, open_platform
 from tenantry.errors import Invalid
 from tenantry.operations import NewTenant
+from tests.applications import never
 from tests.wsgi import Answer, call, wait_until
 
 APPLICATION = "tests.applications:notes"
@@ -172,6 +173,23 @@ def test_a_tenant_whose_factory_fails_costs_only_itself(platform: Platform, get:
     assert (verbs.count("failing"), verbs.count("recovered")) == (1, 1)
 
 
+def test_builds_that_never_end_make_the_process_unready(tmp_path: Path) -> None:
+    """Each costs its own tenant a 503 and nobody else anything; eight of them are more than one tenant's trouble."""
+    hurry = {"application": "tests.applications:hangs", "build_deadline": 0.2, "build_wait": 0.1}
+    never.clear()
+    with open_platform(tmp_path, hurry) as opened:
+        try:
+            opened.operations.add(NewTenant(name="fine", application=APPLICATION))
+            for number in range(8):
+                _intend(opened, f"hung-{number}")
+                assert call(opened.application, f"hung-{number}.localhost").status == 503
+            wait_until(lambda: call(opened.application, "localhost", "/-/readyz").status == 503)
+            assert "8 builds never ended" in call(opened.application, "localhost", "/-/readyz").text
+            assert call(opened.application, "fine.localhost").status == 200
+        finally:
+            never.set()
+
+
 def test_a_factory_that_exits_does_not_end_the_process(platform: Platform, get: Get) -> None:
     """`sys.exit` in an application is that application's failure."""
     platform.operations.add(NewTenant(name="leaver", application="tests.applications:exits"))
@@ -281,6 +299,13 @@ def test_middleware_wraps_everything(tmp_path: Path) -> None:
         assert call(opened.application, "localhost").headers["X-Stamp"] == "seen"
     with pytest.raises(Invalid, match="nowhere:Nothing"):
         open_platform(tmp_path, {"middleware": ("nowhere:Nothing",)})
+
+
+def _intend(platform: Platform, name: str) -> None:
+    """Add a tenant whose application will hang, as one that could still be built when it was added."""
+    platform.operations.add(NewTenant(name=name, application="tests.applications:plain"))
+    registry = platform.settings.instance / "registry.sqlite3"
+    _sql(registry, f"UPDATE tenants SET application = 'tests.applications:hangs' WHERE name = '{name}'")
 
 
 def _sql(database: Path, statement: str) -> None:

@@ -14,7 +14,20 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from tenantry.errors import Unavailable
 from tenantry.pool import Lease, Limits, Pool
-from tests.sites import PATIENCE, Factory, Site, Wanted, begin, environ_of, eventually, hurried, on_threads, site_of
+from tests.sites import (
+    PATIENCE,
+    Factory,
+    Site,
+    Wanted,
+    begin,
+    environ_of,
+    eventually,
+    hurried,
+    leased,
+    on_threads,
+    site_of,
+    warm,
+)
 
 UIDS = st.sampled_from(["acme", "globex", "initech", "hooli"])
 MOUNTS = st.sampled_from(["", "/t/it"])
@@ -141,16 +154,20 @@ class Crowd:
 
     def __init__(self, pool: Pool, seconds: float) -> None:
         self.pool = pool
-        self.until = monotonic() + seconds
+        self._until = monotonic() + seconds
         self.tenants = {f"tenant{number}": Wanted(f"tenant{number}") for number in range(5)}
         self.served = 0
-        self.refused = 0
         self._passed: SimpleQueue[Lease] = SimpleQueue()
+
+    def goes_on(self) -> bool:
+        """Tell whether the time is not over, or not enough has happened yet on a machine that is busy elsewhere."""
+        late = monotonic() - self._until
+        return late < 0 or (self.served < 500 and late < 2 * PATIENCE)
 
     def visit(self, seed: int) -> None:
         """Lease, call, and end a lease of somebody else's, over and over."""
         chance = random.Random(seed)
-        while monotonic() < self.until:
+        while self.goes_on():
             wanted = self.tenants[f"tenant{chance.randrange(5)}"]
             lease = self.lease(wanted, chance.choice(["", "/t/it"]))
             if lease is not None:
@@ -166,9 +183,8 @@ class Crowd:
         try:
             return self.pool.lease(wanted, mount)
         except Unavailable as error:
-            self.refused += 1
-            if error.awaits is not None and error.awaits.exception(PATIENCE) is None:
-                self.refused -= 1
+            if error.awaits is not None:
+                error.awaits.exception(PATIENCE)
         return None
 
     def end_one(self) -> bool:
@@ -182,7 +198,7 @@ class Crowd:
 
     def watch(self) -> None:
         """Verify, sweep and reap all the while."""
-        while monotonic() < self.until:
+        while self.goes_on():
             self.pool.verify()
             assert self.pool.live <= self.pool.limits.capacity
             assert "leases>" in repr(self.pool)
@@ -193,7 +209,7 @@ class Crowd:
         """Change, retire and outdate tenants all the while."""
         chance = random.Random(7)
         pause = threading.Event()
-        while monotonic() < self.until:
+        while self.goes_on():
             uid = f"tenant{chance.randrange(5)}"
             known = self.tenants[uid]
             kind = chance.randrange(4)
@@ -238,11 +254,11 @@ def test_eight_threads_and_evictions_lose_no_lease_and_build_no_more_than_is_nee
                 building[key] -= 1
 
     pool = Pool(build, Limits(capacity=4, in_flight=3, idle=0.05, awake=2))
-    crowd = Crowd(pool, seconds=1.5)
+    crowd = Crowd(pool, seconds=1.2)
     jobs: list[Callable[[], object]] = [lambda seed=seed: crowd.visit(seed) for seed in range(8)]  # type: ignore[misc]
     with hurried():
         on_threads(*jobs, crowd.watch)
-    assert crowd.served > 100
+    assert crowd.served >= 500
     assert sum(factory.calls.values()) > 20
     assert " 0 failing" in repr(pool)
     end(pool, factory.sites)
@@ -251,11 +267,11 @@ def test_eight_threads_and_evictions_lose_no_lease_and_build_no_more_than_is_nee
 def test_eight_threads_and_constant_change_lose_no_lease_and_call_nothing_that_was_disposed_of() -> None:
     factory = Factory()
     pool = Pool(factory, Limits(capacity=6, in_flight=3, idle=0.05, awake=2))
-    crowd = Crowd(pool, seconds=1.5)
+    crowd = Crowd(pool, seconds=1.2)
     jobs: list[Callable[[], object]] = [lambda seed=seed: crowd.visit(seed) for seed in range(8)]  # type: ignore[misc]
     with hurried():
         on_threads(*jobs, crowd.watch, crowd.meddle)
-    assert crowd.served > 100
+    assert crowd.served >= 500
     assert sum(factory.calls.values()) > 20
     end(pool, factory.sites)
 
@@ -267,13 +283,14 @@ def test_the_limit_in_flight_holds_under_eight_threads_and_two_mounts() -> None:
     inside: Counter[str] = Counter()
     most = 0
     counting = threading.Lock()
-    crowd = Crowd(pool, seconds=0.5)
+    warm(pool, acme)
 
     def visit(mount: str) -> None:
         nonlocal most
-        while monotonic() < crowd.until:
-            lease = crowd.lease(acme, mount)
-            if lease is None:
+        for _ in range(2000):
+            try:
+                lease = leased(pool, acme, mount)
+            except Unavailable:
                 continue
             with counting:
                 inside["acme"] += 1

@@ -3,6 +3,7 @@
 import logging
 import logging.config
 import sys
+import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,8 @@ def configure(form: str, level: str) -> None:
                     "datefmt": "%H:%M:%S",
                 },
                 "json": {
-                    "()": JsonFormatter,
+                    "()": Json,
+                    "datefmt": "%Y-%m-%dT%H:%M:%SZ",
                     "fmt": "%(asctime)s %(levelname)s %(name)s %(tenant)s %(uid)s %(request_id)s %(message)s",
                     "rename_fields": {"asctime": "at", "levelname": "level", "name": "logger"},
                 },
@@ -71,6 +73,12 @@ class Marks(logging.Filter):
             if not hasattr(record, name):
                 setattr(record, name, value)
         return True
+
+
+class Json(JsonFormatter):
+    """A line for a program: one JSON object, its time in UTC as the journal's."""
+
+    converter = staticmethod(time.gmtime)
 
 
 class Text(logging.Formatter):

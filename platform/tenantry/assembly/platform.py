@@ -82,7 +82,7 @@ class Platform:
         self.pool.retire([*closed, *changes.gone])
         for tenant in changes.tenants:
             self.pool.follow(tenant)
-            signals.tenant_changed.send(tenant.uid, tenant=tenant)
+            signals.tell(signals.tenant_changed, tenant.uid, tenant=tenant)
 
     def _notice_edits(self) -> None:
         """Want a new build where an operator has edited config.toml or .env by hand."""

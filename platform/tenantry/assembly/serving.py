@@ -127,7 +127,7 @@ def _self_test(platform: Platform, server: Server) -> None:
             f"TENANTRY_PROXIES={hops} has no effect: a forwarded request is seen as {seen}.",
             hint="Look for middleware that takes X-Forwarded-For or -Proto away.",
         )
-    _log.info("the start-up self-test went through: %d proxies are believed", hops)
+    _log.info("the start-up self-test went through: TENANTRY_PROXIES=%d is in effect", hops)
 
 
 def dev(root: Path, overrides: Mapping[str, object], name: str, port: int) -> int:

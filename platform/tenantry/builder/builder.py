@@ -107,8 +107,8 @@ class Builder:
             undo.callback(placement.hold().close)
             built.stamp = self.stamp(tenant.uid)
             self._make(built, placement)
-            signals.tenant_built.send(tenant.uid, tenant=tenant, mount=mount, app=built.app)
-            undo.callback(signals.tenant_disposed.send, tenant.uid, tenant=tenant, mount=mount)
+            signals.tell(signals.tenant_built, tenant.uid, tenant=tenant, mount=mount, app=built.app)
+            undo.callback(signals.tell, signals.tenant_disposed, tenant.uid, tenant=tenant, mount=mount)
             built._closing = undo.pop_all()
         return built
 

@@ -47,6 +47,7 @@ def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) 
     name="tenantry",
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 some failed, 2 invalid, 3 unknown, 4 refused, 5 unavailable.",
     commands_in=_COMMANDS,
 )
 @click.option("--root", metavar="FOLDER", help="The checkout or working folder; found from here upwards.")
@@ -55,11 +56,7 @@ def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) 
 @click.option("--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Show the version.")
 @click.pass_context
 def tenants_group(context: click.Context, /, **_options: object) -> None:
-    r"""Turn one Flask application into many sites.
-
-    \b
-    Exit codes: 0 done, 1 some failed, 2 invalid, 3 unknown, 4 refused, 5 unavailable.
-    """
+    """Turn one Flask application into many sites."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

@@ -158,7 +158,7 @@ def build_faults(look: Look) -> Iterator[Fault]:
         entry = look.registry.trouble(tenant.uid)
         if entry is not None:
             yield Fault(
-                f"{tenant.name} fails since {entry.at}: {entry.detail.get('reason', '')}.",
+                f"{tenant.name} fails since {entry.at}: {str(entry.detail.get('reason', '')).rstrip('.')}.",
                 f"`tenantry show {tenant.name}` tells more.",
             )
 
