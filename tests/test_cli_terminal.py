@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -29,17 +30,26 @@ def on_terminal(root: Path, words: Sequence[str], typed: str = "", **environment
     command = [sys.executable, "-m", "tenantry", *words]
     pid, terminal = pty.fork()  # with a terminal that is the child's own, so that Ctrl-C reaches it
     if not pid:
+        # Whoever runs the tests in the background of a shell has it ignored, and a child inherits that.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.chdir(root)
         os.execve(command[0], command, {**ENVIRONMENT, **environment})
     screen = b""
     with suppress(OSError):  # the terminal's way of saying that nobody is left on it
-        while part := os.read(terminal, 65536):
+        while part := _said(terminal, pid):
             screen += part
             if typed and screen.rstrip().endswith(b":"):
                 os.write(terminal, typed.encode())
                 typed = ""
     os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), screen.decode()
+
+
+def _said(terminal: int, pid: int) -> bytes:
+    """Read what the program says next; one that says nothing for a minute hangs, and is ended."""
+    if not select.select([terminal], [], [], 60)[0]:
+        os.kill(pid, signal.SIGKILL)
+    return os.read(terminal, 65536)
 
 
 # On a terminal.
