@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -13,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
+import pytest
+
+from tenantry.dispatch import SubdomainDispatcher
 from tenantry.errors import Unavailable
 from tenantry.pool import Lease, Pool
 
@@ -170,6 +174,21 @@ def warm(pool: Pool, *everybody: Wanted) -> None:
         leased(pool, wanted).close()
 
 
+def begin_build(pool: Pool, wanted: Wanted, mount: str = "") -> Future[Any]:
+    """Have a build begin and give what a server would wait for."""
+    with pytest.raises(Unavailable, match="starting") as starting:
+        pool.lease(wanted, mount)
+    assert starting.value.awaits is not None
+    return starting.value.awaits
+
+
+def fail_build(pool: Pool, wanted: Wanted) -> Unavailable:
+    """Have a build fail and give what the visitor is told."""
+    with pytest.raises(Unavailable) as failed:
+        begin_build(pool, wanted).result(5)
+    return failed.value
+
+
 def site_of(lease: Lease) -> Site:
     """Tell which site a lease is on."""
     site = lease.app.__self__
@@ -230,3 +249,42 @@ def ask(app: "WSGIApplication", host: str | None = "acme.example.com", path: str
     answer = begin(validator(app), environ_of(host, path, **more))
     answer.body = answer.read()
     return answer
+
+
+class Apps:
+    """A `create_app` as users write it: remembers whom it was asked for; some names it does not have."""
+
+    def __init__(self, *unknown: str, answer: Any = None) -> None:
+        self.asked: Counter[str] = Counter()
+        self.unknown = unknown
+        self.answer = answer
+
+    def __call__(self, name: str) -> Any:
+        self.asked[name] += 1
+        return self.answer if name in self.unknown else self.make(name)
+
+    def make(self, name: str) -> "WSGIApplication":
+        def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [f"{name} {environ['SCRIPT_NAME']} {environ['PATH_INFO']}".encode()]
+
+        return app
+
+
+def front(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    """Answer for the default application."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"front {environ['SCRIPT_NAME']} {environ['PATH_INFO']}".encode()]
+
+
+def asked(dispatcher: Any) -> Counter[str]:
+    """Tell whom a dispatcher's `create_app` was asked for."""
+    made = dispatcher._alone._create_app
+    assert isinstance(made, Apps)
+    return made.asked
+
+
+def leases(dispatcher: SubdomainDispatcher) -> int:
+    """Count the leases held right now."""
+    dispatcher.pool.verify()
+    return int(repr(dispatcher.pool).rpartition(", ")[2].split()[0])

@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextvars import Context
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -156,6 +157,14 @@ def test_a_line_of_json_is_one_object_with_stable_keys(stderr: Stderr) -> None:
         "message": "asked for x\ny\u2028",
         "path": "/entries",
     }
+
+
+def test_a_line_of_json_tells_the_time_in_utc(stderr: Stderr) -> None:
+    log.configure("json", "info")
+    before = datetime.now(UTC).replace(microsecond=0)
+    logger.info("x")
+    at = datetime.strptime(json.loads(stderr.getvalue())["at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    assert before <= at <= datetime.now(UTC)
 
 
 def test_a_traceback_is_part_of_its_line_of_json(stderr: Stderr) -> None:

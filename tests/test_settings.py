@@ -170,8 +170,8 @@ def test_the_instance_folder_is_absolute_and_relative_to_where_the_settings_are(
 
 
 def test_the_instance_folder_may_be_below_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/her")
-    assert read(tmp_path, {"TENANTRY_INSTANCE": "~/data"}).settings.instance == Path("/home/her/data")
+    monkeypatch.setenv("HOME", "/srv/her")
+    assert read(tmp_path, {"TENANTRY_INSTANCE": "~/data"}).settings.instance == Path("/srv/her/data")
 
 
 def test_a_symlinked_instance_folder_keeps_its_name(tmp_path: Path) -> None:

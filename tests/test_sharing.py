@@ -95,7 +95,6 @@ def test_factories_share_nothing_with_each_other() -> None:
     assert one.url_map is not two.url_map
 
 
-@pytest.mark.xfail(reason="whether Flask answers OPTIONS by itself is a mark on the rule that is not compared")
 def test_applications_that_answer_options_otherwise_share_no_url_map() -> None:
     apps = []
     for automatic in (True, False):
@@ -236,7 +235,6 @@ def test_globals_and_context_processors_stay_an_applications_own(templates: Path
     assert [get(app, "/") for app in settled(Shared(), *apps)] == ["one one", "two two"]
 
 
-@pytest.mark.xfail(reason="Jinja calls filters on constants while it compiles, and keeps the answer in the shared code")
 def test_filters_and_tests_stay_an_applications_own(templates: Path) -> None:
     (templates / "page.html").write_text("{{ 'x'|brand }} {% if 'one' is mine %}one{% else %}two{% endif %}")
     apps = []
@@ -284,7 +282,6 @@ def test_an_application_whose_map_is_shared_is_freed() -> None:
     assert get(first, "/entries/1") == "first 1"
 
 
-@pytest.mark.xfail(reason="a URL map that was kept to be shared holds its converters, and they their application")
 def test_an_application_that_made_a_converter_of_its_own_is_freed() -> None:
     def create_app() -> Flask:
         app = make()

@@ -1,9 +1,12 @@
 """What serves requests: directory, pool, builder, housekeeper and gateway around one registry."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 # So many factories that never return mean that something is wrong with more than one tenant.
 ABANDONED_LIMIT = 8
+# Seconds within which a request that had found its tenant has asked for a lease.
+_LATELY = 1.0
 
 
 class Platform:
@@ -47,6 +52,7 @@ class Platform:
         self.pool = Pool(self._builder.build, _limits(known), report=self._report, wake=self._wake)
         closing.callback(self.pool.close)
         self.directory = Directory(self._registry.find)
+        self._lately: deque[tuple[float, Tenant]] = deque()
         self._keeper = self._housekeeper()
         closing.callback(self._keeper.stop)
         gateway = Gateway(self._doors())
@@ -70,19 +76,26 @@ class Platform:
         watch = self._registry.watch()
         self._closing.callback(watch.close)
         follow = Follower(watch.version, self._registry.changes, self._apply, seen)
-        return Housekeeper([follow, self._notice_edits, self.pool.sweep, self.pool.reap])
+        return Housekeeper([self._look_again, follow, self._notice_edits, self.pool.sweep, self.pool.reap])
 
     def _wake(self) -> None:
         self._keeper.wake()
 
     def _apply(self, changes: Changes) -> None:
         """Bring this process up to the registry: addresses first, then live applications."""
-        closed = [tenant.uid for tenant in changes.tenants if tenant.status is not Status.ACTIVE]
+        shut = [tenant for tenant in changes.tenants if tenant.status is not Status.ACTIVE]
+        self._lately.extend((monotonic(), tenant) for tenant in shut)
         self.directory.forget([*(tenant.uid for tenant in changes.tenants), *changes.gone])
-        self.pool.retire([*closed, *changes.gone])
+        self.pool.retire([*(tenant.uid for tenant in shut), *changes.gone])
         for tenant in changes.tenants:
             self.pool.follow(tenant)
             signals.tell(signals.tenant_changed, tenant.uid, tenant=tenant)
+
+    def _look_again(self) -> None:
+        """Let go once more of what was closed a moment ago: who had found it just before may have had it built anew."""
+        while self._lately and monotonic() - self._lately[0][0] > _LATELY:
+            _, tenant = self._lately.popleft()
+            self.pool.follow(replace(tenant, moved=tenant.revision))
 
     def _notice_edits(self) -> None:
         """Want a new build where an operator has edited config.toml or .env by hand."""

@@ -222,6 +222,8 @@ def _release(app: Flask, engines: Sequence[Engine]) -> None:
     environment: Any = app.__dict__.pop("jinja_env", None)
     if environment is not None:
         if environment.cache is not None:
+            for template in environment.cache.values():
+                template.root_render_func.__globals__.clear()  # the compiled functions' own: a cycle each
             environment.cache.clear()
         environment.globals.clear()
 

@@ -9,16 +9,24 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from types import CodeType
 from typing import Any
 
 from flask import Flask
 from flask.sansio.app import App
+from jinja2 import Environment, nodes
 from jinja2.bccache import Bucket, BytecodeCache
+from jinja2.compiler import CodeGenerator
 from werkzeug.routing import Map, Rule
 from werkzeug.utils import cached_property
 
 _LIMIT = 10_000
+_READING = (
+    *(f"{part}_{end}_string" for part in ("block", "variable", "comment") for end in ("start", "end")),
+    *("line_statement_prefix", "line_comment_prefix", "trim_blocks", "lstrip_blocks", "newline_sequence"),
+    *("keep_trailing_newline", "is_async"),
+)
 
 _uid: ContextVar[str] = ContextVar("uid", default="")
 _flask_logger: Callable[[Flask], logging.Logger] = App.__dict__["logger"].fget
@@ -44,22 +52,48 @@ class SharedRule(Rule):
         return made
 
 
+class Compiler(CodeGenerator):
+    """Compiles a template to code that depends on its source alone.
+
+    Jinja's own calls filters and tests on constants while it compiles; what they answer may be one tenant's own.
+    """
+
+    def _output_child_to_const(self, node: nodes.Expr, frame: Any, finalize: Any) -> str:
+        if not isinstance(node, nodes.TemplateData):
+            raise nodes.Impossible
+        return super()._output_child_to_const(node, frame, finalize)
+
+
 class SharedTemplates(BytecodeCache):
     """Compiled templates kept in memory: one code object for all tenants of an application."""
 
     def __init__(self) -> None:
-        self._codes: dict[tuple[str, str], CodeType] = {}
+        self._codes: dict[Any, CodeType] = {}
 
     def load_bytecode(self, bucket: Bucket) -> None:
         """Give the template its code, if it was compiled before from the same source."""
-        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+        bucket.code = self._codes.get(_source(bucket))
 
     def dump_bytecode(self, bucket: Bucket) -> None:
         """Keep what was compiled."""
         if len(self._codes) >= _LIMIT:
             self._codes.clear()
         if bucket.code is not None:
-            self._codes[bucket.key, bucket.checksum] = bucket.code
+            self._codes[_source(bucket)] = bucket.code
+
+
+def _source(bucket: Bucket) -> Any:
+    """Spell everything that compiled code depends on: the template's source, and how its environment reads it."""
+    reads = bucket.environment
+    how = [getattr(reads, name) for name in _READING]
+    escape = getattr(reads.autoescape, "__func__", reads.autoescape)
+    return bucket.key, bucket.checksum, *how, escape, tuple(reads.extensions)
+
+
+@lru_cache(maxsize=64)
+def _sharing(kind: type[Environment]) -> type[Environment]:
+    """Derive the class of a Jinja environment whose compiled templates may be shared."""
+    return type(kind.__name__, (kind,), {"code_generator_class": Compiler})
 
 
 class Shared:
@@ -73,9 +107,12 @@ class Shared:
     def settle(self, app: Flask) -> None:
         """Let a freshly made application use the common parts; it has not answered a request yet."""
         if "jinja_env" in app.__dict__:
+            app.jinja_env.optimized = False
+            app.jinja_env.code_generator_class = Compiler
             app.jinja_env.bytecode_cache = self._templates
-        else:
-            app.jinja_options = {**app.jinja_options, "bytecode_cache": self._templates}
+        else:  # made at the first page, if there ever is one
+            app.jinja_environment = _sharing(app.jinja_environment)  # type: ignore[assignment]
+            app.jinja_options = {**app.jinja_options, "optimized": False, "bytecode_cache": self._templates}
         key = _spelling(app.url_map)
         if key is None:
             return
@@ -95,7 +132,10 @@ def _spelling(urls: Map) -> Any:
         methods = frozenset(rule.methods) if rule.methods is not None else None
         where = (rule.rule, rule.subdomain, rule.host, rule.endpoint)
         flags = (rule.strict_slashes, rule.merge_slashes, rule.build_only, rule.alias, rule.websocket)
-        rules.append((where, methods, flags))
+        rules.append((where, methods, flags, getattr(rule, "provide_automatic_options", None)))
+    # A converter that was made inside a factory may hold its application, which must not live as long as the map.
+    if any("<locals>" in converter.__qualname__ for converter in urls.converters.values()):
+        return None
     how = (
         urls.host_matching,
         urls.default_subdomain,
