@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import Context
 from dataclasses import dataclass
 from threading import Event
 from time import monotonic
@@ -49,13 +50,17 @@ def environ(host: str | None, path: str = "/", **more: Any) -> dict[str, Any]:
 
 
 def call(application: Application, host: str | None, path: str = "/", **more: Any) -> Answer:
-    """Send one request and read the whole answer."""
+    """Send one request and read the whole answer; what it sets in a context does not outlive it."""
+    return Context().run(_call, application, environ(host, path, **more))
+
+
+def _call(application: Application, request: dict[str, Any]) -> Answer:
     seen: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _: object = None) -> None:
         seen.append((status, headers))
 
-    body = application(environ(host, path, **more), start_response)
+    body = application(request, start_response)
     try:
         whole = b"".join(body)
     finally:
