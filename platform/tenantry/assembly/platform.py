@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # So many factories that never return mean that something is wrong with more than one tenant.
 ABANDONED_LIMIT = 8
+# Live applications whose config files are looked at in one round; all of the default capacity within a second.
+_NOTICED = 64
 # Seconds within which a request that had found its tenant has asked for a lease.
 _LATELY = 1.0
 
@@ -52,6 +54,7 @@ class Platform:
         self.pool = Pool(self._builder.build, _limits(known), report=self._report, wake=self._wake)
         closing.callback(self.pool.close)
         self.directory = Directory(self._registry.find)
+        self._noticed = 0
         self._lately: deque[tuple[float, Tenant]] = deque()
         self._keeper = self._housekeeper()
         closing.callback(self._keeper.stop)
@@ -98,9 +101,12 @@ class Platform:
             self.pool.follow(replace(tenant, moved=tenant.revision))
 
     def _notice_edits(self) -> None:
-        """Want a new build where an operator has edited config.toml or .env by hand."""
-        for uid, built in self.pool.built():
-            if isinstance(built, Built) and built.stamp != self._builder.stamp(uid):
+        """Want a new build where an operator has edited config.toml or .env by hand; of many tenants some a round."""
+        built = self.pool.built()
+        begin = self._noticed if self._noticed < len(built) else 0
+        self._noticed = begin + _NOTICED
+        for uid, live in built[begin : self._noticed]:
+            if isinstance(live, Built) and live.edited():
                 self.pool.outdate(uid)
 
     def _report(self, tenant: Tenant, reason: str | None) -> None:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-Stamp = tuple[int, ...]
-
 
 class Applications(Protocol):
     """Where applications come from."""
@@ -39,7 +37,7 @@ class Built:
     It holds its placement's lock shared for its whole life, so that nobody moves the data under it.
     """
 
-    __slots__ = ("__weakref__", "_closing", "app", "engines", "flask", "mount", "stamp", "tenant")
+    __slots__ = ("__weakref__", "_closing", "_stamp", "_watched", "app", "engines", "flask", "mount", "tenant")
 
     def __init__(self, tenant: Tenant, mount: str, closing: ExitStack) -> None:
         self.tenant = tenant
@@ -47,7 +45,8 @@ class Built:
         self.flask: Flask | None = None
         self.app: WSGIApplication = _nobody
         self.engines: tuple[Engine, ...] = ()
-        self.stamp: Stamp = ()
+        self._watched: tuple[str, ...] = ()
+        self._stamp: tuple[int, ...] = ()
         self._closing = closing
         _open.add(self)
 
@@ -56,6 +55,15 @@ class Built:
         for engine in self.engines:
             engine.dispose()
             engine.clear_compiled_cache()
+
+    def watch(self, placement: Placement) -> None:
+        """Remember when the tenant's config files were last written; before they are read."""
+        self._watched = (str(placement.config), str(placement.secrets))
+        self._stamp = tuple(map(_written, self._watched))
+
+    def edited(self) -> bool:
+        """Tell whether a config file was written since this was built; cheap, as it is asked of all once a second."""
+        return tuple(map(_written, self._watched)) != self._stamp
 
     def close(self) -> None:
         """Dispose of engines and let go of the placement; idempotent."""
@@ -92,11 +100,6 @@ class Builder:
         own = config.own(tenant, "", placement, self._url(tenant, ""))
         return [*config.layers(tenant, application.defaults, placement), ("tenantry", own)]
 
-    def stamp(self, uid: str) -> Stamp:
-        """Tell when a tenant's config files were last written; it differs once they have been."""
-        placement = self._instance.placement(uid)
-        return tuple(_written(path) for path in (placement.config, placement.secrets))
-
     def build(self, tenant: Tenant, mount: str) -> Built:
         """Build one live application, or raise with everything undone again."""
         placement = self._instance.placement(tenant.uid)
@@ -105,7 +108,7 @@ class Builder:
         with ExitStack() as undo:
             built = Built(tenant, mount, undo)
             undo.callback(placement.hold().close)
-            built.stamp = self.stamp(tenant.uid)
+            built.watch(placement)
             self._make(built, placement)
             signals.tell(signals.tenant_built, tenant.uid, tenant=tenant, mount=mount, app=built.app)
             undo.callback(signals.tell, signals.tenant_disposed, tenant.uid, tenant=tenant, mount=mount)
@@ -228,9 +231,9 @@ def _release(app: Flask, engines: Sequence[Engine]) -> None:
         environment.globals.clear()
 
 
-def _written(path: Path) -> int:
+def _written(path: str) -> int:
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116 - a Path costs five times as much
     except OSError:
         return 0
     return hash((found.st_mtime_ns, found.st_size, found.st_ino))

@@ -247,7 +247,10 @@ def _json(value: Any) -> Page:
 
 
 def _pass_on(error: TenantryError) -> "WSGIApplication":
-    raise error
+    try:
+        raise error
+    finally:
+        del error  # else error and frame keep each other, and a crowd of strangers fills memory until a collection
 
 
 def _nothing_here(_: "WSGIEnvironment", __: "StartResponse") -> Iterable[bytes]:
