@@ -8,7 +8,7 @@ from html import escape
 from http import HTTPStatus
 from importlib.resources import files
 from string import Template
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
@@ -66,14 +66,6 @@ def error_page(status: int, says: str, hint: str, accept: str, request_id: str =
 def front_page(domain_url: str) -> Page:
     """Make the front page of the bare domain `domain_url` (such as http://localhost:8000/). It names no tenant."""
     return _page(_front(domain_url), HTML, _POLICY)
-
-
-def redirect_page(location: str) -> Page:
-    """Make the body and headers of a permanent redirect to `location`, of which nothing can leave the header."""
-    safe = quote(location, safe="/:?#[]@!$&'()*+,;=%~", errors="replace")
-    text = f'<!doctype html><title>Moved</title><p>Moved to <a href="{escape(safe)}">{escape(safe)}</a>.'
-    body, headers = _page(text.encode(), HTML, _NOTHING)
-    return body, [("Location", safe), *headers]
 
 
 def _prefers_json(accept: str) -> bool:
