@@ -310,7 +310,7 @@ def test_run_hands_options_on_and_returns_the_exit_code(run: Run, acme: str) -> 
     ran = run("run", acme, "--", "greet")
     assert (ran.code, "acme" in ran.out) == (0, True)
     assert "Commands:" in run("run", acme).out
-    assert "Usage: flask greet" in run("run", acme, "greet", "--help").out
+    assert f"Usage: tenantry run {acme} -- greet" in run("run", acme, "greet", "--help").out
     assert run("run", acme, "fail").code == 7
     assert run("run", acme, "nonsense").code == 2
 

@@ -153,7 +153,7 @@ def test_a_factory_that_fails_is_answered_with_503_and_when_to_come_again(caplog
         assert int(answer.headers["Retry-After"]) >= 1
     assert "SystemExit" in dispatcher.pool.failure("acme")
     assert "SystemExit" not in answer.body
-    assert caplog.text.count("'acme' cannot be built: SystemExit: acme") == 1
+    assert caplog.text.count("a build has failed: SystemExit: acme") == 1
 
 
 def test_an_application_that_raises_is_left_to_the_server(subdomains: SubdomainDispatcher) -> None:

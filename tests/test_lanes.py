@@ -1,7 +1,7 @@
 """Lanes share threads fairly: half for one key, a quarter kept for quiet ones, the surplus waits outside threads."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from time import monotonic
 from typing import Any
@@ -26,6 +26,9 @@ class Visit:
         self.park_when = threading.Event()
         self.park_when.set()
         self.thread = ""
+
+    def lane(self) -> Hashable:
+        return self.ticket.key
 
     def answer(self) -> "Future[Any] | None":
         self.thread = threading.current_thread().name

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tenantry.address import Address, Kind
-from tenantry.assembly.desk import make_desk
+from tenantry.assembly.desk import open_desk
 from tenantry.errors import Invalid, Refused, TenantryError, Unavailable, Unknown
 from tenantry.operations import NewTenant, Operations
 from tenantry.placement import Placement
@@ -245,8 +245,8 @@ def test_an_address_that_somebody_else_has_by_now_does_not_come_back(operations:
 
 def test_a_removal_whose_data_is_in_use_stands_and_is_finished_later(operations: Operations, root: Path) -> None:
     """Nobody is admitted any more; the folder moves with the next `remove` or `recover` after its last request."""
-    with registry(root) as book:
-        hasty = Operations(make_desk(root, read(root).settings, book), patience=0.1)
+    with open_desk(root, read(root).settings) as desk, registry(root) as book:
+        hasty = Operations(desk, patience=0.1)
         hasty.add(NewTenant("acme", application=NOTES))
         for finish in (hasty.remove, lambda _: hasty.recover()):
             hold = Placement(hasty.path("acme")).hold()

@@ -156,6 +156,37 @@ def test_a_second_process_follows_without_being_called(platform: Platform, get: 
         assert get("initech.localhost").status == 200
 
 
+def test_a_registry_restored_in_place_is_followed_too(platform: Platform, get: Get, tmp_path: Path) -> None:
+    """Who was added since is gone, and what was built since is built again although revisions begin anew."""
+    kept = tmp_path / "kept.sqlite3"
+    book = tmp_path / "instance" / "registry.sqlite3"
+    with closing(sqlite3.connect(book)) as source, closing(sqlite3.connect(kept)) as target:
+        source.backup(target)
+    platform.operations.add(NewTenant(name="initech"))
+    platform.operations.config_set("acme", {"COLOUR": "red"})
+    assert get("initech.localhost").status == 200
+    wait_until(lambda: get("acme.localhost", "/config/COLOUR").text == "'red'")
+    with closing(sqlite3.connect(kept)) as source, closing(sqlite3.connect(book)) as target:
+        source.backup(target)
+    wait_until(lambda: get("initech.localhost").status == 404)
+    platform.operations.config_set("acme", {"COLOUR": "blue"})
+    wait_until(lambda: get("acme.localhost", "/config/COLOUR").text == "'blue'")
+
+
+def test_a_trouble_ends_in_the_book_whoever_sees_it_end(platform: Platform, get: Get, tmp_path: Path) -> None:
+    """Also where the process that saw it begin is not there any more; and a new reason takes the old one's place."""
+    uid = platform.operations.show("acme").tenant.uid
+    _tell = platform._registry.tell
+    _tell(uid, "acme", "the first reason")
+    _tell(uid, "acme", "the first reason")
+    _tell(uid, "acme", "another reason")
+    assert platform.operations.show("acme").trouble == "another reason"
+    assert get("acme.localhost").status == 200
+    wait_until(lambda: platform.operations.show("acme").trouble == "")
+    verbs = [entry.verb for entry in platform.operations.journal("acme")]
+    assert (verbs.count("failing"), verbs.count("recovered")) == (2, 1)
+
+
 def test_a_tenant_whose_factory_fails_costs_only_itself(platform: Platform, get: Get) -> None:
     """503 without a reason outside, the reason in `show`, one journal line when it begins and one when it ends."""
     platform.operations.add(NewTenant(name="broken", application="tests.applications:fails"))
@@ -173,7 +204,7 @@ def test_a_tenant_whose_factory_fails_costs_only_itself(platform: Platform, get:
     assert (verbs.count("failing"), verbs.count("recovered")) == (1, 1)
 
 
-def test_builds_that_never_end_make_the_process_unready(tmp_path: Path) -> None:
+def test_builds_that_hang_make_the_process_unready_until_they_end(tmp_path: Path) -> None:
     """Each costs its own tenant a 503 and nobody else anything; eight of them are more than one tenant's trouble."""
     hurry = {"application": "tests.applications:hangs", "build_deadline": 0.2, "build_wait": 0.1}
     never.clear()
@@ -184,10 +215,11 @@ def test_builds_that_never_end_make_the_process_unready(tmp_path: Path) -> None:
                 _intend(opened, f"hung-{number}")
                 assert call(opened.application, f"hung-{number}.localhost").status == 503
             wait_until(lambda: call(opened.application, "localhost", "/-/readyz").status == 503)
-            assert "8 builds never ended" in call(opened.application, "localhost", "/-/readyz").text
+            assert "8 builds hang" in call(opened.application, "localhost", "/-/readyz").text
             assert call(opened.application, "fine.localhost").status == 200
         finally:
             never.set()
+        wait_until(lambda: call(opened.application, "localhost", "/-/readyz").status == 200)
 
 
 def test_a_factory_that_exits_does_not_end_the_process(platform: Platform, get: Get) -> None:

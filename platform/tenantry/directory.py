@@ -30,6 +30,7 @@ class Directory:
         self._lock = threading.Lock()
         self._known: dict[Kind, dict[str, Tenant]] = {kind: {} for kind in Kind}
         self._places: dict[str, list[tuple[Kind, str]]] = {}
+        self._last: dict[tuple[Kind, str], str] = {}
 
     def find(self, kind: Kind, value: str) -> Tenant:
         """Find the tenant at an address, or raise what the registry raises."""
@@ -43,16 +44,20 @@ class Directory:
                 self._keep(kind, value, tenant)
         return tenant
 
-    def peek(self, kind: Kind, value: str) -> Tenant | None:
-        """Tell who is known to be at an address, from memory alone."""
-        return self._known[kind].get(value)
+    def peek(self, kind: Kind, value: str) -> str | None:
+        """Tell the uid of who was last found at an address, from memory alone; not forgotten when that one changes."""
+        return self._last.get((kind, value))
 
     def _keep(self, kind: Kind, value: str, tenant: Tenant) -> None:
         known = self._known[kind]
-        if len(known) >= self._bound:
-            for old in [*known][: max(1, self._bound // 10)]:
-                self._drop(kind, old)
+        if len(self) >= self._bound:
+            known_most = max(self._known, key=lambda one: len(self._known[one]))
+            for old in [*self._known[known_most]][: max(1, self._bound // 10)]:
+                self._drop(known_most, old)
         known[value] = tenant
+        if len(self._last) >= self._bound:
+            self._last.clear()
+        self._last[kind, value] = tenant.uid
         self._places.setdefault(tenant.uid, []).append((kind, value))
 
     def _drop(self, kind: Kind, value: str) -> None:
@@ -63,11 +68,11 @@ class Directory:
         if left:
             self._places[tenant.uid] = left
 
-    def forget(self, uids: Collection[str]) -> None:
-        """Forget where these tenants are; the next request asks the registry."""
+    def forget(self, uids: Collection[str] | None = None) -> None:
+        """Forget where these tenants are, or where anybody is; the next request asks the registry."""
         with self._lock:
             self._generation += 1
-            for uid in uids:
+            for uid in list(self._places) if uids is None else uids:
                 for kind, value in self._places.pop(uid, []):
                     self._known[kind].pop(value, None)
 

@@ -45,9 +45,13 @@ class Housekeeper:
         with self._lock:
             if self.running or self._stopped:
                 return
-            self.running = True
-            self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system has no thread for it: the next request tries again
+                _log.error("the housekeeper could not start: %s", error)
+                return
+            self._thread, self.running = thread, True
 
     def wake(self) -> None:
         """Ask for a round of chores now; callable from any thread, even under locks."""

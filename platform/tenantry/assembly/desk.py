@@ -21,16 +21,20 @@ from tenantry.tenant import Tenant
 @contextmanager
 def open_operations(root: Path, overrides: Mapping[str, object] | None = None) -> Iterator[Operations]:
     """Open the operator's desk on the instance folder that the settings below `root` name."""
-    known = sign.read(settings.read(root, os.environ, overrides).settings)
+    with open_desk(root, sign.read(settings.read(root, os.environ, overrides).settings)) as desk:
+        yield Operations(desk)
+
+
+@contextmanager
+def open_desk(root: Path, known: Settings) -> Iterator[Desk]:
+    """Prepare the instance folder, open its registry and lay out the desk around it."""
     instance = Instance(known.instance)
     instance.prepare()
     with Registry.open(instance.registry) as registry:
-        yield Operations(make_desk(root, known, registry))
+        yield _desk(root, known, instance, registry)
 
 
-def make_desk(root: Path, known: Settings, registry: Registry) -> Desk:
-    """Lay out the desk around an open registry."""
-    instance = Instance(known.instance)
+def _desk(root: Path, known: Settings, instance: Instance, registry: Registry) -> Desk:
     catalog = Catalog(root)
 
     def builder() -> Builder:

@@ -1,5 +1,6 @@
 """What serves requests: directory, pool, builder, housekeeper and gateway around one registry."""
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
@@ -11,22 +12,23 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tenantry import log, settings, signals
-from tenantry.assembly.desk import make_desk, public_url
-from tenantry.builder import Builder, Built
+from tenantry.assembly.desk import open_desk
+from tenantry.builder import Built
 from tenantry.directory import Directory
 from tenantry.dispatch import Leasing
 from tenantry.errors import TenantryError
 from tenantry.gateway import Doors, Gateway, behind_proxies, within_middleware
 from tenantry.housekeeper import Follower, Housekeeper
 from tenantry.operations import Operations
-from tenantry.placement import Instance
 from tenantry.pool import Limits, Pool
-from tenantry.registry import By, Changes, Registry
+from tenantry.registry import Changes
 from tenantry.settings import Settings
 from tenantry.tenant import Status, Tenant
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+_log = logging.getLogger(__name__)
 
 # So many factories that never return mean that something is wrong with more than one tenant.
 ABANDONED_LIMIT = 8
@@ -44,14 +46,12 @@ class Platform:
 
     def __init__(self, root: Path, known: Settings, closing: ExitStack) -> None:
         self.settings = known
-        self._instance = Instance(known.instance)
-        self._instance.prepare()
         self._closing = closing
-        self._registry = closing.enter_context(Registry.open(self._instance.registry))
-        desk = make_desk(root, known, self._registry)
+        desk = closing.enter_context(open_desk(root, known))
+        self._instance, self._registry = desk.instance, desk.registry
         self.operations = Operations(desk)
-        self._builder = Builder(self._instance, desk.catalog, public_url(known))
-        self.pool = Pool(self._builder.build, _limits(known), report=self._report, wake=self._wake)
+        self._builder = desk.builder()
+        self.pool = Pool(self._build, _limits(known), report=self._report)
         closing.callback(self.pool.close)
         self.directory = Directory(self._registry.find)
         self._noticed = 0
@@ -79,19 +79,20 @@ class Platform:
         watch = self._registry.watch()
         self._closing.callback(watch.close)
         follow = Follower(watch.version, self._registry.changes, self._apply, seen)
-        return Housekeeper([self._look_again, follow, self._notice_edits, self.pool.sweep, self.pool.reap])
-
-    def _wake(self) -> None:
-        self._keeper.wake()
+        return Housekeeper([self._look_again, follow, self._notice_edits, self.pool.sweep])
 
     def _apply(self, changes: Changes) -> None:
         """Bring this process up to the registry: addresses first, then live applications."""
+        if changes.rewound:  # revisions of now say nothing about what was built before
+            self.directory.forget()
+            self.pool.retire()
         shut = [tenant for tenant in changes.tenants if tenant.status is not Status.ACTIVE]
         self._lately.extend((monotonic(), tenant) for tenant in shut)
         self.directory.forget([*(tenant.uid for tenant in changes.tenants), *changes.gone])
         self.pool.retire([*(tenant.uid for tenant in shut), *changes.gone])
         for tenant in changes.tenants:
-            self.pool.follow(tenant)
+            if tenant.status is Status.ACTIVE:
+                self.pool.follow(tenant)
             signals.tell(signals.tenant_changed, tenant.uid, tenant=tenant)
 
     def _look_again(self) -> None:
@@ -106,19 +107,21 @@ class Platform:
         begin = self._noticed if self._noticed < len(built) else 0
         self._noticed = begin + _NOTICED
         for uid, live in built[begin : self._noticed]:
-            if isinstance(live, Built) and live.edited():
+            if live.edited():
                 self.pool.outdate(uid)
+
+    def _build(self, tenant: Tenant, mount: str) -> Built:
+        """Build, and note the end of a trouble that another process, or this one before a restart, has noted."""
+        built = self._builder.build(tenant, mount)
+        try:
+            self._report(tenant, None)
+        except Exception:  # noqa: BLE001 - a book that cannot be written must not lose what was built
+            _log.exception("nobody could be told that %s is built", tenant.name)
+        return built
 
     def _report(self, tenant: Tenant, reason: str | None) -> None:
         """Write one journal line when a tenant's build begins to fail and one when that ends, whoever serves it."""
-        told = [
-            entry.verb for entry in self._registry.journal(tenant.uid, 50) if entry.verb in {"failing", "recovered"}
-        ]
-        known = self._registry.trouble(tenant.uid) is not None if reason else told[:1] != ["failing"]
-        if known:
-            return
-        by = By("platform", "failing", {"reason": reason}) if reason else By("platform", "recovered")
-        self._registry.note(by, tenant.uid, tenant.name)
+        self._registry.tell(tenant.uid, tenant.name, reason)
 
     def not_ready(self) -> list[str]:
         """Say what keeps this process from serving well; empty when nothing does."""
@@ -126,11 +129,12 @@ class Platform:
         try:
             self._registry.revision()
         except TenantryError as error:
-            problems.append(error.says)
+            _log.error("not ready: %s", error)  # where its files lie is not for strangers
+            problems.append("The registry cannot be read.")
         if not os.access(self._instance.root, os.W_OK):
             problems.append("The instance folder cannot be written.")
         if self.pool.abandoned >= ABANDONED_LIMIT:
-            problems.append(f"{self.pool.abandoned} builds never ended.")
+            problems.append(f"{self.pool.abandoned} builds hang.")
         return problems
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,11 @@ from werkzeug.serving import run_simple
 from tenantry import settings
 from tenantry.__about__ import __version__
 from tenantry.assembly import sign
-from tenantry.assembly.desk import make_desk
+from tenantry.assembly.desk import open_desk
 from tenantry.assembly.platform import Platform, open_platform
 from tenantry.errors import Refused, TenantryError, Unavailable
 from tenantry.operations import NewTenant, Operations
 from tenantry.placement import Instance
-from tenantry.registry import Registry
 from tenantry.server import Options, Server
 from tenantry.server.sockets import listen
 from tenantry.settings import Settings
@@ -28,16 +27,18 @@ from tenantry.settings import Settings
 _log = logging.getLogger(__name__)
 
 DEMO = (("acme", "Acme"), ("globex", "Globex"))
+_SHOWN = 3
 _STRANGER = "198.51.100.77"
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What a person wants to know when the server has started: each tenant's name with its addresses."""
+    """What a person wants to know when the server has started: the first tenants' addresses, and how many more are."""
 
     front_url: str
     tenants: tuple[tuple[str, tuple[str, ...]], ...]
     instance: Path
+    more: int = 0
     version: str = __version__
 
 
@@ -86,10 +87,10 @@ def _add_demo(operations: Operations) -> None:
 
 
 def _started(platform: Platform) -> Started:
-    """Tell of the first few tenants; an instance folder may hold a million."""
-    listing = platform.operations.list().tenants[:2]
-    tenants = tuple((listed.tenant.name, listed.urls) for listed in listing)
-    return Started(platform.settings.front_url(), tenants, platform.settings.instance)
+    """Tell of the first few tenants."""
+    every = platform.operations.list().tenants
+    first = tuple((listed.tenant.name, listed.urls) for listed in every[:_SHOWN])
+    return Started(platform.settings.front_url(), first, platform.settings.instance, len(every) - len(first))
 
 
 def _begin_self_test(platform: Platform, server: Server) -> list[TenantryError]:
@@ -100,8 +101,9 @@ def _begin_self_test(platform: Platform, server: Server) -> list[TenantryError]:
         try:
             _self_test(platform, server)
         except TenantryError as error:
-            broken.append(error)
-            server.stop()
+            if not server.stopping:
+                broken.append(error)
+                server.stop()
 
     threading.Thread(target=test, name="self-test", daemon=True).start()
     return broken
@@ -116,10 +118,9 @@ def _self_test(platform: Platform, server: Server) -> None:
     }
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104 - to reach, not to bind
     try:
-        connection = http.client.HTTPConnection(host, server.port, timeout=10)
-        connection.request("GET", platform.self_test, headers=headers)
-        seen = json.loads(connection.getresponse().read())
-        connection.close()
+        with closing(http.client.HTTPConnection(host, server.port, timeout=10)) as connection:
+            connection.request("GET", platform.self_test, headers=headers)
+            seen = json.loads(connection.getresponse().read())
     except (OSError, ValueError) as error:
         raise Unavailable(f"The start-up self-test got no answer: {error}.", hint="Look at the log.") from error
     if seen != {"client": _STRANGER, "scheme": "https"}:
@@ -133,11 +134,9 @@ def _self_test(platform: Platform, server: Server) -> None:
 def dev(root: Path, overrides: Mapping[str, object], name: str, port: int) -> int:
     """Serve one tenant with reloader and debugger, on the loopback address only."""
     known = settings.read(root, os.environ, {**overrides, "port": port}).settings
-    with Registry.open(Instance(known.instance).registry) as registry:
-        desk = make_desk(root, known, registry)
-        with desk.builder().opened(registry.get(name)) as app:
-            if app is None:
-                raise Refused(f"The application of {name} is not a Flask one.", hint="Use its own reloader.")
-            app.debug = True
-            run_simple("127.0.0.1", port, app, use_reloader=True, use_debugger=True, threaded=True)
+    with open_desk(root, known) as desk, desk.builder().opened(desk.registry.get(name)) as app:
+        if app is None:
+            raise Refused(f"The application of {name} is not a Flask one.", hint="Use its own reloader.")
+        app.debug = True
+        run_simple("127.0.0.1", port, app, use_reloader=True, use_debugger=True, threaded=True)
     return 0

@@ -1,11 +1,12 @@
 """Build a live application, verify that it kept what keeps tenants apart, and undo it."""
 
+import copy
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from flask import Flask
 from sqlalchemy import Engine
@@ -48,7 +49,7 @@ class Built:
         self._watched: tuple[str, ...] = ()
         self._stamp: tuple[int, ...] = ()
         self._closing = closing
-        _open.add(self)
+        _open[id(self)] = self
 
     def rest(self) -> None:
         """Close the connections nobody uses and forget compiled statements; the next request makes both again."""
@@ -62,7 +63,7 @@ class Built:
         self._stamp = tuple(map(_written, self._watched))
 
     def edited(self) -> bool:
-        """Tell whether a config file was written since this was built; cheap, as it is asked of all once a second."""
+        """Tell whether a config file was written since this was built; cheap, as it is asked of all the time."""
         return tuple(map(_written, self._watched)) != self._stamp
 
     def close(self) -> None:
@@ -72,12 +73,15 @@ class Built:
 
 # SQLite keeps its locks by process: a child forked beside an open connection believes it holds locks that it does not,
 # and what it commits can be lost. So nobody forks with idle connections open; requests in flight are the forker's care.
-_open: WeakSet[Built] = WeakSet()
+_open: WeakValueDictionary[int, "Built"] = WeakValueDictionary()
 
 
 def _before_fork() -> None:
-    for built in list(_open):
-        built.rest()
+    for reference in _open.valuerefs():  # one atomic step: others may be building
+        built = reference()
+        if built is not None:
+            with suppress(Exception):  # one that cannot rest must not keep the others awake
+                built.rest()
 
 
 os.register_at_fork(before=_before_fork)
@@ -111,8 +115,10 @@ class Builder:
             built.watch(placement)
             self._make(built, placement)
             signals.tell(signals.tenant_built, tenant.uid, tenant=tenant, mount=mount, app=built.app)
-            undo.callback(signals.tell, signals.tenant_disposed, tenant.uid, tenant=tenant, mount=mount)
-            built._closing = undo.pop_all()
+            closing = ExitStack()
+            closing.callback(signals.tell, signals.tenant_disposed, tenant.uid, tenant=tenant, mount=mount)
+            closing.push(undo.pop_all())  # last in, first out: when it is told, all is closed
+            built._closing = closing
         return built
 
     def _make(self, built: Built, placement: Placement) -> None:
@@ -124,7 +130,7 @@ class Builder:
             values.update(layer)
         values.update(own)
         with building(tenant.uid):
-            app = application.factory(instance_path=str(placement.files), config=dict(values))
+            app = application.factory(instance_path=str(placement.files), config=copy.deepcopy(values))
             if isinstance(app, Flask):
                 self._settle(built, app, placement, own)
         built.app = _marked(app, log.Mark(tenant.name, tenant.uid))
@@ -159,7 +165,7 @@ class Builder:
     def run_cli(self, tenant: Tenant, args: Sequence[str]) -> int:
         """Run a command of the application's own Flask CLI in the tenant; return its exit code."""
         with self.opened(tenant) as app:
-            return commands.run(_flask(app, tenant), args)
+            return commands.run(_flask(app, tenant), args, f"tenantry run {tenant.name} --")
 
     def shell(self, tenant: Tenant) -> int:
         """Open an interactive Python in the tenant's application context; return its exit code."""

@@ -1,5 +1,6 @@
 """The layers of a tenant's config, last wins, and the platform's own keys, which win over all."""
 
+import copy
 import hashlib
 import hmac
 from collections.abc import Mapping
@@ -43,7 +44,7 @@ def layers(tenant: Tenant, defaults: Path | None, placement: Placement) -> list[
     """Read everything below the platform's own keys, each layer with the name of its source."""
     title: dict[str, object] = {"SITE_TITLE": tenant.title} if tenant.title else {}
     return [
-        ("platform", dict(PLATFORM_DEFAULTS)),
+        ("platform", copy.deepcopy(PLATFORM_DEFAULTS)),
         ("application", _checked(files.read_toml(defaults), defaults) if defaults else {}),
         ("title", title),
         ("config.toml", _checked(files.read_toml(placement.config), placement.config)),

@@ -15,10 +15,11 @@ from typing import Any
 
 from flask import Flask
 from flask.sansio.app import App
+from flask.templating import Environment as FlaskEnvironment
 from jinja2 import Environment, nodes
 from jinja2.bccache import Bucket, BytecodeCache
 from jinja2.compiler import CodeGenerator
-from werkzeug.routing import Map, Rule
+from werkzeug.routing import Map, Rule, RuleFactory
 from werkzeug.utils import cached_property
 
 _LIMIT = 10_000
@@ -26,6 +27,10 @@ _READING = (
     *(f"{part}_{end}_string" for part in ("block", "variable", "comment") for end in ("start", "end")),
     *("line_statement_prefix", "line_comment_prefix", "trim_blocks", "lstrip_blocks", "newline_sequence"),
     *("keep_trailing_newline", "is_async"),
+)
+
+_HARMLESS = frozenset(
+    {"extensions", "trim_blocks", "lstrip_blocks", "keep_trailing_newline", "auto_reload", "cache_size"}
 )
 
 _uid: ContextVar[str] = ContextVar("uid", default="")
@@ -96,6 +101,14 @@ def _sharing(kind: type[Environment]) -> type[Environment]:
     return type(kind.__name__, (kind,), {"code_generator_class": Compiler})
 
 
+class Settled(Map):
+    """A URL map that several tenants' applications share; it takes no more rules."""
+
+    def add(self, rulefactory: RuleFactory) -> None:  # noqa: ARG002
+        """Refuse: one tenant's rule would be everybody's."""
+        raise RuntimeError("Rules are added in the application's factory, not after it has returned.")
+
+
 class Shared:
     """What the live applications of one factory have in common; lives as long as the process."""
 
@@ -106,13 +119,25 @@ class Shared:
 
     def settle(self, app: Flask) -> None:
         """Let a freshly made application use the common parts; it has not answered a request yet."""
+        self._settle_templates(app)
+        self._settle_urls(app)
+
+    def _settle_templates(self, app: Flask) -> None:
+        """Share compiled templates, unless the application decides in a way of its own how they are compiled."""
+        own = type(app).select_jinja_autoescape is not Flask.select_jinja_autoescape
+        if own or app.jinja_environment is not FlaskEnvironment or app.jinja_options.keys() - _HARMLESS:
+            return
         if "jinja_env" in app.__dict__:
+            if app.jinja_env.finalize is not None or app.jinja_env.autoescape != app.select_jinja_autoescape:
+                return
             app.jinja_env.optimized = False
             app.jinja_env.code_generator_class = Compiler
             app.jinja_env.bytecode_cache = self._templates
         else:  # made at the first page, if there ever is one
             app.jinja_environment = _sharing(app.jinja_environment)  # type: ignore[assignment]
             app.jinja_options = {**app.jinja_options, "optimized": False, "bytecode_cache": self._templates}
+
+    def _settle_urls(self, app: Flask) -> None:
         key = _spelling(app.url_map)
         if key is None:
             return
@@ -120,11 +145,14 @@ class Shared:
             if len(self._maps) >= _LIMIT:
                 self._maps.clear()
             app.url_map = self._maps.setdefault(key, app.url_map)
+            app.url_map.__class__ = Settled
         app.url_map.update()
 
 
 def _spelling(urls: Map) -> Any:
     """Spell everything a URL map decides by, or None where it holds what cannot be compared."""
+    if type(urls) is not Map:
+        return None
     rules: list[Any] = []
     for rule in urls.iter_rules():
         if type(rule) is not SharedRule or rule.defaults or rule.redirect_to is not None:
@@ -134,7 +162,7 @@ def _spelling(urls: Map) -> Any:
         flags = (rule.strict_slashes, rule.merge_slashes, rule.build_only, rule.alias, rule.websocket)
         rules.append((where, methods, flags, getattr(rule, "provide_automatic_options", None)))
     # A converter that was made inside a factory may hold its application, which must not live as long as the map.
-    if any("<locals>" in converter.__qualname__ for converter in urls.converters.values()):
+    if any("<locals>" in getattr(converter, "__qualname__", "<locals>") for converter in urls.converters.values()):
         return None
     how = (
         urls.host_matching,

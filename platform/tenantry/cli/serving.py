@@ -60,6 +60,8 @@ def _announce(started: "Started", where: Place) -> None:
     wide = max((len(name) for name, _ in started.tenants), default=0)
     for name, urls in started.tenants:
         lines += [f"{name if index == 0 else '':{wide}}  {url}" for index, url in enumerate(urls)]
+    if started.more:
+        lines.append(f"and {started.more} more: {command_line(where)} list")
     if not lines:
         lines.append(started.front_url)
     lines += [

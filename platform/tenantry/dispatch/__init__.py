@@ -5,7 +5,7 @@ else of the platform needed. Which tenants are stored where, and how one is buil
 """
 
 from tenantry.dispatch.body import serve
-from tenantry.dispatch.dispatchers import DomainDispatcher, PathDispatcher, SubdomainDispatcher
+from tenantry.dispatch.dispatchers import DomainDispatcher, PathDispatcher, SubdomainDispatcher, remember
 from tenantry.dispatch.leasing import Leasing
 
-__all__ = ["DomainDispatcher", "Leasing", "PathDispatcher", "SubdomainDispatcher", "serve"]
+__all__ = ["DomainDispatcher", "Leasing", "PathDispatcher", "SubdomainDispatcher", "remember", "serve"]

@@ -78,32 +78,22 @@ class SubdomainDispatcher(_Dispatcher):
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request (WSGI)."""
-        try:
-            name = self._names[environ["HTTP_HOST"]]
-            lease = self._lease(name, "")
-        except (KeyError, TenantryError, Decline):
-            found = self._find(environ)
-            if not isinstance(found, Lease):
-                return found(environ, start_response)
-            lease = found
-        return serve(lease, environ, start_response)
-
-    def _find(self, environ: "WSGIEnvironment") -> "Lease | Responder":
-        """Read the host anew and wait for a build if need be: the way of every request but a warm one."""
         raw = environ.get("HTTP_HOST", "")
+        known = self._names.get(raw)
         try:
-            name = self._name(raw)
+            name = self._name(raw) if known is None else known  # "" is the bare domain
             try:
                 lease = self._lease(name, "")
             except Unavailable as error:
                 lease = self._await(environ, name, "", error)
         except TenantryError as error:
-            return self._refuse(error)
+            return self._refuse(error)(environ, start_response)
         except Decline as declined:
-            answer: Responder = declined.answer or self._refuse(_nobody())
-            return answer
-        remember(self._names, raw, name)
-        return lease
+            answer: WSGIApplication = declined.answer or self._refuse(_nobody())
+            return answer(environ, start_response)
+        if known is None:
+            remember(self._names, raw, name)
+        return serve(lease, environ, start_response)
 
     def _name(self, raw: str) -> str:
         name = address.label(address.host(raw), self.domain)
@@ -156,41 +146,30 @@ class PathDispatcher(_Dispatcher):
         path = environ.get("PATH_INFO", "")
         name, slash, rest = path[1:].partition("/")
         mount = f"{environ.get('SCRIPT_NAME', '')}{path[:1]}{name}"
+        inside = self._known.get(mount)
+        raw: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or inside or ""
+        fresh = inside is None or not raw.startswith(inside)
+        if fresh and (path[:1] != "/" or not address.is_name(name)):
+            return self._default(environ, start_response)
         try:
-            inside = self._known[mount]
-            raw = environ.get("REQUEST_URI") or environ.get("RAW_URI") or inside
-            if not slash or not raw.startswith(inside):
-                raise KeyError(mount)
-            lease = self._lease(name, mount)
-        except (KeyError, TenantryError, Decline):
-            found = self._find(environ, name, mount)
-            if not isinstance(found, Lease):
-                return found(environ, start_response)
-            lease = found
-        environ["SCRIPT_NAME"] = mount
-        environ["PATH_INFO"] = slash + rest
-        return serve(lease, environ, start_response)
-
-    def _find(self, environ: "WSGIEnvironment", name: str, mount: str) -> "Lease | Responder":
-        """Read the path anew and wait for a build if need be: the way of every request but a warm one."""
-        path = environ.get("PATH_INFO", "")
-        if not path.startswith("/") or not address.is_name(name):
-            return self._default
-        try:
-            inside = _agreed(environ, name)
+            if fresh:
+                inside = _agreed(environ, name)
             try:
                 lease = self._lease(name, mount)
             except Unavailable as error:
                 lease = self._await(environ, name, mount, error)
         except TenantryError as error:
-            return self._refuse(error)
+            return self._refuse(error)(environ, start_response)
         except Decline as declined:
-            return declined.answer or self._default
-        if path == f"/{name}":
+            return (declined.answer or self._default)(environ, start_response)
+        if not slash:
             lease.close()
-            return to_slash(mount, environ.get("QUERY_STRING", ""))
-        remember(self._known, mount, inside)
-        return lease
+            return to_slash(mount, environ.get("QUERY_STRING", ""))(environ, start_response)
+        if fresh:
+            remember(self._known, mount, inside)
+        environ["SCRIPT_NAME"] = mount
+        environ["PATH_INFO"] = slash + rest
+        return serve(lease, environ, start_response)
 
 
 def _agreed(environ: "WSGIEnvironment", name: str) -> str:

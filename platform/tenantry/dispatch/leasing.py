@@ -1,6 +1,5 @@
 """From a name to a lease: for dispatchers that stand alone, and for those of the platform."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,8 +12,6 @@ from tenantry.tenant import Status, Tenant
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
-
-_log = logging.getLogger(__name__)
 
 
 # Members of an enumeration are found by a search each time they are named, which a warm request need not pay.
@@ -79,21 +76,13 @@ class Made:
             close()
 
 
-def _told(named: "Named", reason: str | None) -> None:
-    """Log how building goes: a dispatcher that stands alone has no journal."""
-    if reason:
-        _log.error("%r cannot be built: %s", named.uid, reason)
-    else:
-        _log.info("%r is built again", named.uid)
-
-
 class Alone:
     """A pool of its own for a dispatcher that was given nothing but `create_app`."""
 
     def __init__(self, create_app: Callable[[str], Any]) -> None:
         self._create_app = create_app
         self._names: dict[str, Named] = {}
-        self.pool = Pool(self._build, report=_told)
+        self.pool = Pool(self._build)
 
     def __call__(self, name: str, mount: str) -> Lease:
         """Lease the application that `create_app(name)` returned once."""

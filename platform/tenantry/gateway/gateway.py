@@ -10,15 +10,16 @@ import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from tenantry import address
 from tenantry.address import Kind
-from tenantry.dispatch import DomainDispatcher, Leasing, PathDispatcher, SubdomainDispatcher
+from tenantry.dispatch import DomainDispatcher, Leasing, PathDispatcher, SubdomainDispatcher, remember
 from tenantry.errors import Invalid, Refused, TenantryError, Unavailable, Unknown
 from tenantry.gateway import pages
-from tenantry.tenant import Tenant
+from tenantry.gateway.pages import Page
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -28,11 +29,8 @@ _log = logging.getLogger(__name__)
 _STATUS = {Invalid: "400 Bad Request", Unknown: "404 Not Found", Refused: "403 Forbidden"}
 _UNAVAILABLE = "503 Service Unavailable"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_REMEMBERED = 16384
 # The same bytes for a name that never was, one that is retired and one that is removed.
 _NOTHING_HERE = "There is no site at this address."
-
-Page = tuple[bytes, list[tuple[str, str]]]
 
 
 class Keeper(Protocol):
@@ -51,7 +49,7 @@ class Doors:
     domain: str
     front_url: str
     leasing: Leasing
-    peek: Callable[[Kind, str], Tenant | None]
+    peek: Callable[[Kind, str], str | None]
     not_ready: Callable[[], Sequence[str]]
     keeper: Keeper
     trust_request_id: bool = False
@@ -90,7 +88,7 @@ class Gateway:
             return door(environ, start_response)
         except TenantryError as error:
             return _refusal(error, environ, start_response)
-        except Exception:  # noqa: BLE001 - logged there, with its traceback
+        except (Exception, SystemExit):  # noqa: BLE001 - logged there, with its traceback
             return _failure(environ, start_response)
 
     def _first(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -100,9 +98,7 @@ class Gateway:
         raw = environ.get("HTTP_HOST", "")
         door = self._door(address.host(raw))
         body = door(environ, start_response)
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        self._known[raw] = door
+        remember(self._known, raw, door)
         return body
 
     def _door(self, name: str) -> "WSGIApplication":
@@ -168,6 +164,8 @@ class Gateway:
         except Invalid:
             return ""
         label = address.label(name, self._given.domain)
+        if "%" in target:
+            target = unquote(target, "latin-1")
         if label == "":
             if not target.startswith(address.PATH_PREFIX):
                 return ""
@@ -176,8 +174,7 @@ class Gateway:
             kind, value = Kind.SUBDOMAIN, label
         else:
             kind, value = Kind.DOMAIN, name
-        tenant = self._given.peek(kind, value)
-        return tenant.uid if tenant is not None else (kind, value)
+        return self._given.peek(kind, value) or (kind, value)
 
 
 def behind_proxies(application: "WSGIApplication", hops: int) -> "WSGIApplication":
@@ -203,7 +200,7 @@ def within_middleware(application: "WSGIApplication", names: Sequence[str]) -> "
 
 def _answer(status: str, page: Page, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
     body, headers = page
-    start_response(status, list(headers))
+    start_response(status, headers)
     return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
 
 
@@ -212,9 +209,11 @@ def _refusal(error: TenantryError, environ: "WSGIEnvironment", start_response: "
     status = _STATUS.get(type(error), _UNAVAILABLE)
     code = int(status[:3])
     request_id = environ["tenantry.request_id"] if code == 503 else ""
-    says, hint = (_NOTHING_HERE, "") if code == 404 else (error.says, error.hint)
-    body, headers = pages.error_page(code, says, hint, environ.get("HTTP_ACCEPT", ""), request_id)
+    body, headers = pages.error_page(code, error.says, error.hint, environ.get("HTTP_ACCEPT", ""), request_id)
     if isinstance(error, Unavailable):
+        # Its number stands on the page, so that a visitor can tell it: here it leads to what it was about.
+        where = address.shown(environ.get("HTTP_HOST", ""))
+        _log.info("not served at %s: %s", where, error, extra={"request_id": request_id})
         headers = [*headers, ("Retry-After", str(error.retry_after))]
     return _answer(status, (body, headers), environ, start_response)
 
@@ -223,16 +222,17 @@ def _failure(environ: "WSGIEnvironment", start_response: "StartResponse") -> Ite
     """Make the page of an application's own failure: its traceback goes to the log, never to the visitor."""
     request_id = environ["tenantry.request_id"]
     _log.exception(
-        "%s %s failed",
+        "%s %s failed at %s",
         environ.get("REQUEST_METHOD"),
         address.shown(environ.get("PATH_INFO", "")),
-        extra={"request_id": request_id, "tenant": environ.get("HTTP_HOST", "")},
+        address.shown(environ.get("HTTP_HOST", "")),
+        extra={"request_id": request_id},
     )
     page = pages.error_page(
         500, "Something went wrong on this site.", "It has been noted.", environ.get("HTTP_ACCEPT", ""), request_id
     )
     body, headers = page
-    start_response("500 Internal Server Error", list(headers), sys.exc_info())
+    start_response("500 Internal Server Error", headers, sys.exc_info())
     return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
 
 

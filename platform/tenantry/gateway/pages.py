@@ -1,4 +1,4 @@
-"""The platform's own pages: errors, the front page of the bare domain, and redirects. Rendered from memory alone."""
+"""The platform's own pages: errors, and the front page of the bare domain. Rendered from memory alone."""
 
 import base64
 import hashlib

@@ -106,6 +106,11 @@ class Failure:
         return revision <= self.revision and monotonic() < self.until
 
 
+def why(error: BaseException | None) -> str | None:
+    """Spell why a build failed; None for one that did not, a declined one among them."""
+    return None if error is None or isinstance(error, Decline) else reason(error)
+
+
 class Builds:
     """The builds under way and the failures remembered, by slot. Every method is called under the pool's lock."""
 

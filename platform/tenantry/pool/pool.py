@@ -5,13 +5,13 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
-from tenantry.errors import Unavailable, reason
-from tenantry.pool.build import Build, Builds, Decline, Waiters
+from tenantry.errors import Unavailable
+from tenantry.pool.aside import apart, aside
+from tenantry.pool.build import Build, Builds, Decline, Waiters, why
 from tenantry.pool.limits import Limits, Wanted
 from tenantry.pool.live import Lease, Live
 
@@ -48,13 +48,13 @@ class Pool:
 
     def _begin(self) -> None:
         """Begin with nothing. The lock is re-entrant: a collected body may end its lease on a thread that holds it."""
-        self.abandoned = 0
         self._ready: dict[str, Live] = {}
         self._retired: set[Live] = set()
         self._disposable: deque[Any] = deque()
         self._lock = threading.RLock()
         self._builds = Builds(self.limits.builders)
         self._waiters = Waiters(self.limits.waiters, self.limits.waiters_of_one)
+        self._abandoned: set[Build] = set()
         self._swept = monotonic()
 
     def _after_fork(self) -> None:
@@ -166,6 +166,7 @@ class Pool:
         """Publish what was built, or remember why it was not; a result that comes too late is disposed of."""
         begins = ends = False
         with self._lock:
+            self._abandoned.discard(build)
             if not self._builds.conclude(build):
                 self._discard(built)
             elif error is None or isinstance(error, Decline):
@@ -174,6 +175,8 @@ class Pool:
             else:
                 begins = self._builds.failed(build, error)
         self._start_builds()
+        if begins:
+            _log.error("a build has failed: %s", why(error), exc_info=error, extra={"uid": build.wanted.uid})
         if begins or ends:
             self._tell(build, error)
         build.end(error)
@@ -181,7 +184,7 @@ class Pool:
     def _tell(self, build: Build, error: BaseException | None) -> None:
         """Report that failing begins or ends; a report that fails must not keep those who wait for the build."""
         try:
-            self._report(build.wanted, None if error is None or isinstance(error, Decline) else reason(error))
+            self._report(build.wanted, why(error))
         except Exception:  # noqa: BLE001 - the registry may raise what it likes
             _log.exception("nobody could be told how the build of %s went", build.key)
 
@@ -215,7 +218,7 @@ class Pool:
         with self._lock:
             if not self._builds.conclude(build):
                 return
-            self.abandoned += 1
+            self._abandoned.add(build)
             first = self._builds.failed(build, error)
         self._start_builds()
         if first:
@@ -224,15 +227,19 @@ class Pool:
 
     # Retiring
 
-    def retire(self, uids: Iterable[str]) -> None:
-        """Let the live applications of these uids take no new lease, and forget their builds and failures."""
-        gone = frozenset(uids)
+    def retire(self, uids: Iterable[str] | None = None) -> None:
+        """Let the live applications of these uids, or of all, take no new lease; forget their builds and failures."""
         with self._lock:
+            gone = self._owners() if uids is None else frozenset(uids)
             for live in [live for live in self._ready.values() if live.uid in gone]:
                 self._retire(live)
             given_up = self._builds.give_up(gone)
             self._builds.forget(gone)
         self._end(given_up)
+
+    def _owners(self) -> frozenset[str]:
+        owners = {live.uid for live in self._ready.values()}
+        return frozenset(owners | {build.wanted.uid for build in self._builds.under_way.values()})
 
     def follow(self, wanted: Wanted) -> None:
         """Let go at once of what is older than the data's last move; what is merely older serves until replaced."""
@@ -293,8 +300,8 @@ class Pool:
             tired = self._tired()
         for build in overdue:
             self._abandon(build)
-        for live in tired:
-            _apart(live.built.rest)
+        if tired:
+            aside([live.built.rest for live in tired])
 
     def _tired(self) -> list[Live]:
         """Choose the idle applications beyond those that may keep connections open."""
@@ -305,26 +312,23 @@ class Pool:
         return tired
 
     def reap(self) -> None:
-        """Dispose of what nobody holds any more; slow, so on the housekeeper's thread."""
+        """Dispose of what nobody holds any more; slow, so never on a thread that serves or follows."""
         while self._disposable:
             try:
                 built = self._disposable.popleft()
             except IndexError:
                 return
-            _apart(built.close)
+            apart(built.close)
 
     def _reap_aside(self) -> None:
-        with suppress(RuntimeError):  # the system has no thread for it: the next one takes it along
-            threading.Thread(target=self.reap, name="reap", daemon=True).start()
+        aside([self.reap])
 
     def close(self, seconds: float = 5.0) -> None:
         """Retire everything, wait at most `seconds` for the last leases to end, and dispose of it all; idempotent."""
         with self._lock:
             self._closed = True
             self._wake = self._reap_aside  # who reaps may be gone when the last lease or build ends
-            owners = {live.uid for live in self._ready.values()}
-            owners |= {build.wanted.uid for build in self._builds.under_way.values()}
-        self.retire(owners)
+        self.retire()
         deadline = monotonic() + seconds
         pause = threading.Event()
         while self._retired and monotonic() < deadline:
@@ -337,6 +341,11 @@ class Pool:
         """List the uid of each live application that takes leases, and what `build` returned for it."""
         with self._lock:
             return [(live.uid, live.built) for live in self._ready.values()]
+
+    @property
+    def abandoned(self) -> int:
+        """Count the builds that were given up at their deadline and still run."""
+        return len(self._abandoned)
 
     @property
     def live(self) -> int:
@@ -369,14 +378,6 @@ class Pool:
 def _check(truth: bool, says: str) -> None:
     if not truth:
         raise AssertionError(says)
-
-
-def _apart(act: Callable[[], None]) -> None:
-    """Let an application's own undoing fail alone: it may raise anything, and others are still to come."""
-    try:
-        act()
-    except BaseException:  # noqa: BLE001 - even one that wants the process to end
-        _log.exception("a live application could not be put to rest or disposed of")
 
 
 def _busy() -> Unavailable:

@@ -1,6 +1,7 @@
 """The registry as everybody sees it: what may be asked of it, what may be changed in it."""
 
 import builtins
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Select, create_engine, event, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, create_engine, event, or_, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -19,11 +20,14 @@ from tenantry.errors import Refused, Unavailable, Unknown
 from tenantry.registry import file, nearby, rows, tables
 from tenantry.registry.changes import Change, believed, line
 from tenantry.registry.connections import Connections, Watch, unavailable
-from tenantry.registry.values import FAILING, RECOVERED, By, Changes, Entry, utc_now
+from tenantry.registry.values import FAILING, PLATFORM, RECOVERED, By, Changes, Entry, utc_now
 from tenantry.tenant import Status, Tenant
 
 _PATIENCE = 5.0
 _IN_SERVICE = frozenset({Status.ACTIVE, Status.SUSPENDED})
+
+
+_log = logging.getLogger(__name__)
 
 
 class Registry:
@@ -83,7 +87,8 @@ class Registry:
         try:
             row = raw.execute(tables.FIND, (address.key,)).fetchone()
         except sqlite3.Error as error:
-            raise unavailable(self.path, error) from error
+            _log.error("an address cannot be found: %s", unavailable(self.path, error))
+            raise Unavailable("This site cannot be found right now.", hint="Please try again in a moment.") from error
         finally:
             raw.close()
         if row is None:
@@ -166,7 +171,7 @@ class Registry:
                 except rows.Poison:
                     gone.append(str(row.uid))
             gone += connection.scalars(select(stones.uid).where(stones.revision > after).order_by(stones.revision))
-        return Changes(now, tuple(tenants), tuple(gone))
+        return Changes(now, tuple(tenants), tuple(gone), rewound=since > now)
 
     def watch(self) -> Watch:
         """Open a watch, by which one thread learns that somebody has written; the registry closes it at the latest."""
@@ -187,9 +192,33 @@ class Registry:
         return next((found for found in self._entries(query) if found.verb == FAILING), None)
 
     def note(self, by: By, uid: str, name: str) -> None:
-        """Write a journal line of something that changed nothing, such as "failing" and "recovered"."""
+        """Write a journal line of something that changed nothing."""
         with self._changing() as connection:
             line(connection, self._clock(), by, {"uid": uid, "name": name, "revision": None})
+
+    def tell(self, uid: str, name: str, reason: str | None) -> None:
+        """Note that a tenant's builds begin to fail, or with None that they do no more, unless that stands there.
+
+        Of several processes that see the same, one writes it; nobody does where nothing is new, which takes no lock.
+        """
+        book = tables.journal.c
+        telling: ColumnElement[bool] = book.verb.in_((FAILING, RECOVERED))
+        if reason is not None:  # a change since then began a trouble of its own
+            telling = or_(telling, book.revision.is_not(None))
+        query = select(*rows.ENTRY).where(book.uid == uid, telling).order_by(book.id.desc()).limit(1)
+        by = By(PLATFORM, RECOVERED) if reason is None else By(PLATFORM, FAILING, {"reason": reason})
+
+        def new(connection: Connection) -> bool:
+            newest = [rows.entry(row) for row in connection.execute(query)]
+            failing = bool(newest) and newest[0].verb == FAILING
+            return failing if reason is None else not (failing and newest[0].detail == by.detail)
+
+        with self._reading() as connection:
+            if not new(connection):
+                return
+        with self._changing() as connection:
+            if new(connection):
+                line(connection, self._clock(), by, {"uid": uid, "name": name, "revision": None})
 
     # What may be changed.
 

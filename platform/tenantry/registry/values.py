@@ -44,13 +44,14 @@ class Entry:
 class Changes:
     """All that happened after a revision: where the registry stands now, and what became of whom.
 
-    `gone` holds the uids of which nothing is left, or nothing that can be read. When `revision` is lower than the one
-    asked for, an older registry was put in place: `tenants` then holds all of them, and whoever keeps more forgets it.
+    `gone` holds the uids of which nothing is left, or nothing that can be read. When it is `rewound`, an older registry
+    was put in place: `tenants` then holds all of them, and whoever keeps more forgets it.
     """
 
     revision: int
     tenants: tuple[Tenant, ...]
     gone: tuple[str, ...]
+    rewound: bool = False
 
 
 def utc_now() -> datetime:

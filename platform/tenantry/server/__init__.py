@@ -100,6 +100,11 @@ class Server:
             finally:
                 self.close()
 
+    @property
+    def stopping(self) -> bool:
+        """Tell whether a stop was asked for."""
+        return self._stop.asked
+
     def stop(self) -> None:
         """Ask, from any thread, for what one SIGTERM asks for."""
         self._stop.ask()

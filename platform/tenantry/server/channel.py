@@ -3,6 +3,7 @@
 import logging
 import socket
 import time
+from collections.abc import Hashable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, cast
 
@@ -112,6 +113,10 @@ class Channel(HTTPChannel):
             serving.channel = None
         return None
 
+    def lane(self) -> Hashable:
+        """Tell the key of the tenant that the first request is for."""
+        return self.server.lane_of(self.requests[0]) if self.requests else self.ticket.key
+
     def parked(self) -> None:
         """Notice a hang-up that came while the request ran: the loop does not watch for one any more."""
         gone = not self.connected or (self.masked and self.pending() == b"")
@@ -176,6 +181,21 @@ class Channel(HTTPChannel):
         else:
             file.close()
         return length
+
+    def send(self, data: bytes, do_close: bool = True) -> int:
+        """Send what the client takes now. Nothing to send means that a file ended before its length did."""
+        if not data:
+            raise OSError("a file ended early")
+        sent: int = super().send(data, do_close)
+        return sent
+
+    def handle_write(self) -> None:
+        """Send what is left; whatever that raises closes this connection and no other."""
+        try:
+            super().handle_write()
+        except BaseException:
+            logger.exception("A connection failed while sending and is closed.")
+            self.handle_close()
 
     def handle_close(self) -> None:
         """Close the connection on the loop's thread; a request that still waits is never run."""

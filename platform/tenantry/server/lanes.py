@@ -29,6 +29,9 @@ class Runner(Protocol):
     def answer(self) -> "Future[Any] | None":
         """Answer the request, or return the future for which it wants to wait; never raise."""
 
+    def lane(self) -> Hashable:
+        """Tell, from memory and without raising, the key of the tenant that the request is for."""
+
     def parked(self) -> None:
         """Learn that the request now waits for its future."""
 
@@ -296,6 +299,7 @@ class Lanes:
             if ticket.place is not self._parked:
                 return
             self._leave(ticket)
+            ticket.key = ticket.runner.lane()  # by now its tenant may be known by another key
             worker = self._admit(ticket)
         if worker is not None:
             worker.begin(ticket)

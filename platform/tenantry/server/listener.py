@@ -11,7 +11,7 @@ from waitress.adjustments import Adjustments
 from waitress.server import BaseWSGIServer, TcpWSGIServer, UnixWSGIServer
 from waitress.wasyncore import dispatcher
 
-from tenantry.server.channel import Channel
+from tenantry.server.channel import Channel, Request
 from tenantry.server.lanes import Lanes
 from tenantry.server.loop import Loop
 from tenantry.server.sockets import BACKLOG
@@ -77,14 +77,18 @@ class Listener(BaseWSGIServer):
             channel.ticket = ticket = self.lanes.ticket(channel, None)
             self.lanes.answer_aside(ticket)
             return
+        channel.ticket = ticket = self.lanes.ticket(channel, self.lane_of(request))
+        self.lanes.enter(ticket)
+
+    def lane_of(self, request: Request) -> Hashable:
+        """Tell the key of the tenant a request is for; one that cannot be told is the common one, None."""
         try:
             key = self._lane_of(request.headers, request.request_uri)
             hash(key)
         except Exception:
             self.logger.exception("The lane of a request could not be told; it waits in the common one.")
-            key = None
-        channel.ticket = ticket = self.lanes.ticket(channel, key)
-        self.lanes.enter(ticket)
+            return None
+        return key
 
     def pull_trigger(self) -> None:
         """Wake the loop for the connection that this thread answers, unless the loop would find nothing to do."""
