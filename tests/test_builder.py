@@ -143,6 +143,16 @@ def test_a_database_outside_the_placement_fails_the_build(place: Place, builder:
         builder.build(place("tests.applications:opens_elsewhere"), "")
 
 
+def test_what_one_application_changes_in_its_config_no_other_sees(place: Place, build: Callable[..., Built]) -> None:
+    """Nested values too are each tenant's own."""
+    one = config_of(build(place()), "SQLALCHEMY_ENGINE_OPTIONS")
+    assert isinstance(one, dict)
+    one["marker"] = "one"
+    two = config_of(build(place(name="globex")), "SQLALCHEMY_ENGINE_OPTIONS")
+    assert isinstance(two, dict)
+    assert "marker" not in two
+
+
 def test_a_broken_config_is_named_with_its_line(instance: Instance, place: Place, builder: Builder) -> None:
     """The operator is told file and line."""
     tenant = place()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tenantry.address import Kind
 from tenantry.assembly import Platform, open_platform
 from tenantry.errors import Invalid
 from tenantry.operations import NewTenant
@@ -254,6 +255,25 @@ def test_a_poison_row_and_a_missing_placement_cost_only_their_tenants(
     folder.rename(folder.with_name("elsewhere"))
     assert get("lost.localhost").status == 503
     assert get("acme.localhost").status == 200
+
+
+def test_a_registry_that_cannot_be_read_is_no_ones_business_outside(
+    platform: Platform, get: Get, tmp_path: Path
+) -> None:
+    """A visitor is told neither where it lies nor what is wrong with it; who is known is served on."""
+    wait_until(lambda: get("acme.localhost").status == 200 and platform.directory.peek(Kind.SUBDOMAIN, "acme"))
+    _sql(tmp_path / "instance" / "registry.sqlite3", "ALTER TABLE addresses RENAME TO gone")
+    answer = get("nobody.localhost")
+    assert answer.status == 503
+    assert str(tmp_path) not in answer.text
+    assert "gone" not in answer.text
+    _sql(tmp_path / "instance" / "registry.sqlite3", "ALTER TABLE gone RENAME TO addresses")
+    assert get("nobody.localhost").status == 404
+
+
+def test_a_lane_is_found_however_the_path_is_spelled(platform: Platform, get: Get) -> None:
+    """A path tenant cannot take the lane of the front page by an encoded letter."""
+    assert platform.lane({"HOST": "localhost"}, "/%74/acme/") == platform.lane({"HOST": "localhost"}, "/t/acme/")
 
 
 def test_a_config_broken_by_hand_keeps_the_last_good_build(platform: Platform, get: Get) -> None:

@@ -50,6 +50,49 @@ def get(app: Flask, path: str) -> str:
     return app.test_client().get(path).text
 
 
+# What an application decides for itself
+
+
+def test_an_application_that_escapes_in_its_own_way_shares_no_templates(templates: Path) -> None:
+    """Escaping is part of compiled code: one tenant's choice must not switch off another's."""
+    (templates / "page.html").write_text("{{ title }}")
+
+    class Choosing(Flask):
+        def select_jinja_autoescape(self, filename: str | None) -> bool:
+            return not self.config.get("PLAIN")
+
+    apps = []
+    for name, plain in (("<one>", True), ("<two>", False)):
+        app = Choosing("tests.sharing", template_folder=str(templates), root_path="/")
+        app.config["PLAIN"] = plain
+        app.add_url_rule("/", "index", lambda name=name: render_template("page.html", title=name))
+        apps.append(app)
+    assert [get(app, "/") for app in settled(Shared(), *apps)] == ["<one>", "&lt;two&gt;"]
+
+
+def test_a_map_of_an_applications_own_kind_is_not_shared() -> None:
+    """It may hold what is one tenant's own."""
+
+    class Own(Map):
+        pass
+
+    apps = []
+    for name in ("one", "two"):
+        app = make(name)
+        app.url_map = Own([rule.empty() for rule in app.url_map.iter_rules()])
+        apps.append(app)
+    one, two = settled(Shared(), *apps)
+    assert one.url_map is not two.url_map
+
+
+def test_a_rule_that_comes_after_the_factory_is_refused() -> None:
+    """In a shared map it would be every tenant's."""
+    one, two = settled(Shared(), make("one"), make("two"))
+    with pytest.raises(RuntimeError, match="factory"):
+        one.add_url_rule("/late", "late", lambda: "late")
+    assert two.test_client().get("/late").status_code == 404
+
+
 # URL maps
 
 

@@ -189,13 +189,14 @@ class Channel(HTTPChannel):
         sent: int = super().send(data, do_close)
         return sent
 
-    def handle_write(self) -> None:
-        """Send what is left; whatever that raises closes this connection and no other."""
+    def _flush_some(self, do_close: bool = True) -> bool:
         try:
-            super().handle_write()
-        except BaseException:
-            logger.exception("A connection failed while sending and is closed.")
-            self.handle_close()
+            flushed: bool = super()._flush_some(do_close=do_close)  # type: ignore[misc]
+        except OSError:
+            raise
+        except BaseException as error:  # a file of the application's may raise anything when it is read
+            raise OSError(f"what was to be sent could not be read: {error!r}") from error
+        return flushed
 
     def handle_close(self) -> None:
         """Close the connection on the loop's thread; a request that still waits is never run."""
