@@ -34,21 +34,28 @@ def on_terminal(root: Path, words: Sequence[str], typed: str = "", **environment
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.chdir(root)
         os.execve(command[0], command, {**ENVIRONMENT, **environment})
-    screen = b""
+    screen, asked = b"", False
     with suppress(OSError):  # the terminal's way of saying that nobody is left on it
-        while part := _said(terminal, pid):
+        while part := _said(terminal, pid, typed if asked else ""):
             screen += part
-            if typed and screen.rstrip().endswith(b":"):
+            if typed and not asked and screen.rstrip().endswith(b":"):
                 os.write(terminal, typed.encode())
-                typed = ""
+                asked = True
     os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), screen.decode()
 
 
-def _said(terminal: int, pid: int) -> bytes:
-    """Read what the program says next; one that says nothing for a minute hangs, and is ended."""
-    if not select.select([terminal], [], [], 60)[0]:
-        os.kill(pid, signal.SIGKILL)
+def _said(terminal: int, pid: int, typed: str) -> bytes:
+    """Read what the program says next; one that says nothing for a minute hangs, and is ended.
+
+    A Ctrl-C that comes just before a prompt begins to wait is lost to it, as it is to a person, who presses it again.
+    """
+    for _ in range(60):
+        if select.select([terminal], [], [], 1)[0]:
+            return os.read(terminal, 65536)
+        if typed == "\x03":
+            os.write(terminal, typed.encode())
+    os.kill(pid, signal.SIGKILL)
     return os.read(terminal, 65536)
 
 
