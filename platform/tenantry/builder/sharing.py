@@ -15,7 +15,9 @@ from typing import Any
 
 from flask import Flask
 from flask.sansio.app import App
+from flask.sessions import SecureCookieSessionInterface
 from flask.templating import Environment as FlaskEnvironment
+from itsdangerous import URLSafeTimedSerializer
 from jinja2 import Environment, nodes
 from jinja2.bccache import Bucket, BytecodeCache
 from jinja2.compiler import CodeGenerator
@@ -101,6 +103,21 @@ def _sharing(kind: type[Environment]) -> type[Environment]:
     return type(kind.__name__, (kind,), {"code_generator_class": Compiler})
 
 
+class KeptSessions(SecureCookieSessionInterface):
+    """Flask's own sessions, with the serializer of one application kept: Flask makes it anew for every request."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[Any, URLSafeTimedSerializer | None] | None = None
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        """Return the serializer for the application's keys, remade if they have changed."""
+        keys = (app.secret_key, tuple(app.config["SECRET_KEY_FALLBACKS"] or ()))
+        kept = self._kept
+        if kept is None or kept[0] != keys:
+            kept = self._kept = (keys, super().get_signing_serializer(app))
+        return kept[1]
+
+
 class Settled(Map):
     """A URL map that several tenants' applications share; it takes no more rules."""
 
@@ -119,6 +136,8 @@ class Shared:
 
     def settle(self, app: Flask) -> None:
         """Let a freshly made application use the common parts; it has not answered a request yet."""
+        if type(app.session_interface) is SecureCookieSessionInterface:
+            app.session_interface = KeptSessions()
         self._settle_templates(app)
         self._settle_urls(app)
 
