@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from tenantry import assembly, cli
+from tenantry import cli
+from tenantry.assembly.platform import open_platform
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -42,7 +43,7 @@ class Entrance:
     def _open(self) -> "WSGIApplication":
         with self._opening:
             if self._application is None:
-                platform = assembly.open_platform(self._root)
+                platform = open_platform(self._root)
                 atexit.register(platform.close)
                 self._application = platform.application
             return self._application

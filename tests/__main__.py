@@ -30,6 +30,8 @@ CHECKS = {
     "types": ["mypy"],
     "stairs": ["lint-imports", "--no-logo"],
 }
+# A process for each core; a file's tests stay together, as they share what is costly to make.
+PARALLEL = ["--numprocesses=auto", "--dist=loadfile"]
 
 
 def main(arguments: list[str]) -> int:
@@ -43,7 +45,7 @@ def main(arguments: list[str]) -> int:
     failed = [] if partly else [name for name, command in CHECKS.items() if not check(name, command)]
     if not fetched(tools.CHROMIUM) and not partly:
         failed.append("browser")
-    if subprocess.call([script("pytest"), *arguments], cwd=ROOT) != 0:
+    if subprocess.call([script("pytest"), *([] if partly else PARALLEL), *arguments], cwd=ROOT) != 0:
         failed.append("tests")
     print(f"Unwell: {', '.join(failed)}." if failed else "Well.")
     return 1 if failed else 0

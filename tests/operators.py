@@ -1,6 +1,7 @@
 """An operator in a working folder, who types commands."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -55,8 +56,14 @@ def run(root: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def acme(run: Run) -> str:
-    assert run("add", "acme", "--title", "Acme Ltd").code == 0
+def acme(root: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tenant, added once in a run of the tests; each test works on a copy of what that left."""
+    kept = tmp_path_factory.getbasetemp() / "instance of acme"
+    if kept.exists():
+        shutil.copytree(kept, root / "instance")
+    else:
+        assert run("add", "acme", "--title", "Acme Ltd").code == 0
+        shutil.copytree(root / "instance", kept)
     return "acme"
 
 

@@ -1,22 +1,24 @@
 """A working folder with an application of its own, and what of its instance folder can be seen."""
 
 import shutil
+import sqlite3
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tenantry import schema
-from tenantry.assembly import open_operations
-from tenantry.operations import Operations
+from tenantry.assembly.desk import open_operations
+from tenantry.operations import Maintenance, Operations, Selection
 from tenantry.placement import Instance, Placement
 from tenantry.registry import Registry
 from tenantry.tenant import Status
 
 NOTES = "tests.applications:notes"
+SOON = Maintenance("Back at noon.", 60)
 MIGRATION = """
 from alembic import op
 import sqlalchemy as sa
@@ -80,6 +82,13 @@ def opened(root: Path) -> Iterator[Operations]:
         yield operations
 
 
+@contextmanager
+def rehearsing(root: Path) -> Iterator[Operations]:
+    """Open the desk for a dry run."""
+    with open_operations(root, {"application": "shop:create_app"}, dry_run=True) as operations:
+        yield operations
+
+
 @pytest.fixture
 def operations(root: Path) -> Iterator[Operations]:
     with opened(root) as operations:
@@ -90,6 +99,23 @@ def operations(root: Path) -> Iterator[Operations]:
 def registry(root: Path) -> Iterator[Registry]:
     with Registry.open(root / "instance" / "registry.sqlite3") as found:
         yield found
+
+
+def everything(root: Path) -> dict[str, object]:
+    """Tell all that an instance folder holds: files with content, mode and time, and what stands in the registry.
+
+    What SQLite keeps beside its files comes and goes with those who read.
+    """
+    folder = root / "instance"
+    found: dict[str, object] = {}
+    for path in sorted(folder.rglob("*")):
+        if not path.name.startswith("registry.sqlite3") and not path.name.endswith(("-wal", "-shm")):
+            facts = path.lstat()
+            content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+            found[str(path.relative_to(folder))] = (facts.st_mode, facts.st_mtime_ns, content)
+    with closing(sqlite3.connect(folder / "registry.sqlite3")) as raw:
+        found["registry"] = list(raw.iterdump())
+    return found
 
 
 def mode(path: Path) -> int:
@@ -113,4 +139,4 @@ def nothing_but(root: Path, *, tenants: int = 0, trash: int = 0) -> None:
 
 
 def statuses(operations: Operations) -> dict[str, Status]:
-    return {listed.tenant.name: listed.tenant.status for listed in operations.list(removed=True).tenants}
+    return {listed.tenant.name: listed.tenant.status for listed in operations.list(Selection(removed=True)).tenants}

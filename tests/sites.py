@@ -147,10 +147,14 @@ class Factory:
             assert gate.opened.wait(2 * PATIENCE)
         if wanted.uid in self.errors:
             raise self.errors[wanted.uid]
-        site = Site(wanted, mount)
+        site = self.make(wanted, mount)
         with self._lock:
             self.sites.append(site)
         return site
+
+    def make(self, wanted: Wanted, mount: str) -> Site:
+        """Make a site of the kind that this factory builds."""
+        return Site(wanted, mount)
 
     def left(self) -> list[str]:
         """Name the sites that nobody has disposed of."""

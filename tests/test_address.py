@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tenantry import address
@@ -14,6 +14,7 @@ CHARACTERS = st.text(st.sampled_from("aezAZ09-_.:[]%@/ \t\n\x00é。ß"), max_si
 LABEL = st.from_regex(re.compile(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", re.ASCII), fullmatch=True)
 NAMES_OF_HOSTS = st.lists(LABEL, min_size=1, max_size=4).map(".".join)
 HOSTS = st.one_of(NAMES_OF_HOSTS, st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map("[{}]".format))
+NAMES = st.from_regex(re.compile("[a-z0-9]{1,13}(-[a-z0-9]{1,13}){0,2}"), fullmatch=True).filter(address.is_name)
 SPELLINGS = st.tuples(st.booleans(), st.sampled_from(["", "."]), st.sampled_from(["", ":1", ":80", ":65535"]))
 
 
@@ -134,9 +135,8 @@ def test_a_name_is_what_the_grammar_says(text: str) -> None:
     assert address.is_name(text) == expected
 
 
-@given(st.from_regex(re.compile("[a-z0-9]{1,13}(-[a-z0-9]{1,13}){0,2}"), fullmatch=True))
+@given(NAMES)
 def test_every_name_is_a_label_that_leads_back_to_it(text: str) -> None:
-    assume(address.is_name(text))
     assert address.label(address.host(f"{text}.example.com"), "example.com") == text
 
 
@@ -177,6 +177,27 @@ def test_a_reserved_word_is_spelled_as_a_name_and_refused_with_its_reason(word: 
     assert address.is_name(word)
     with pytest.raises(Invalid, match=re.escape(RESERVED[word])):
         address.new_name(word)
+    assert address.new_name(word, override=True) == word
+
+
+@pytest.mark.parametrize(("name", "word"), [("adm1n", "admin"), ("rnail", "mail"), ("wvvw", "www"), ("ap1", "api")])
+def test_what_looks_like_a_reserved_word_is_refused_with_it(name: str, word: str) -> None:
+    with pytest.raises(Invalid, match=f"'{name}' looks like '{word}', which is reserved"):
+        address.new_name(name)
+    assert address.new_name(name, override=True) == name
+
+
+@given(NAMES)
+def test_the_look_of_a_look_is_itself_and_an_override_never_lets_a_wrong_spelling_pass(name: str) -> None:
+    assert address.skeleton(address.skeleton(name)) == address.skeleton(name)
+    assert address.new_name(name, override=True) == name
+    for wrong in (name.upper() + "A", f"-{name}", f"{name}_", f"{name}--a"):
+        with pytest.raises(Invalid):
+            address.new_name(wrong, override=True)
+
+
+def test_no_two_reserved_words_look_alike() -> None:
+    assert len({address.skeleton(word) for word in RESERVED}) == len(RESERVED)
 
 
 # Domains

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import __main__ as bench
-from tests.benchmarks import burst, dispatch, strangers
+from tests.benchmarks import burst, dispatch, million, strangers
 from tests.benchmarks.figure import Effort, Figure, Reach, ratio
 
 QUICK = Effort(quick=True)
@@ -21,6 +21,15 @@ def test_a_crowd_at_a_cold_tenant_costs_one_build_and_everybody_is_answered(tmp_
 def test_strangers_call_no_factory(tmp_path: Path) -> None:
     builds, _, _ = strangers.measure(QUICK, tmp_path)
     assert builds.value == 0
+
+
+def test_a_crowded_registry_is_measured_beside_a_small_one(tmp_path: Path) -> None:
+    """Each address that is visited is answered; a start, a list and a show come to their end on both."""
+    figures = million.measure(QUICK, tmp_path)
+    assert [figure.name for figure in figures] == [
+        f"million: {name}" for name in ("start", "cold address", "memory", "list", "show")
+    ]
+    assert "4,000 of 20,000 tenants" in figures[2].what
 
 
 def test_dispatch_is_measured_by_subdomain_and_by_path(tmp_path: Path) -> None:

@@ -5,66 +5,21 @@ import hashlib
 import hmac
 import logging
 import weakref
-from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from tenantry import databases, signals
-from tenantry.address import Address, Kind
-from tenantry.application import Catalog
 from tenantry.builder import OWN_KEYS, Builder, Built
 from tenantry.errors import Invalid, Refused, Unavailable
 from tenantry.placement import Instance
 from tenantry.settings import Settings
 from tenantry.tenant import Status, Tenant, new_uid
+from tests import builders
+from tests.builders import KEY, Build, Place, builder_of
 from tests.wsgi import call
 
-ROOT = Path(__file__).resolve().parent.parent
-KEY = bytes(range(32))
-
-Place = Callable[..., Tenant]
-
-
-@pytest.fixture
-def place(instance: Instance) -> Place:
-    """Make a tenant with a placement of its own."""
-
-    def place(application: str = "tests.applications:notes", name: str = "acme", key: bytes = KEY) -> Tenant:
-        tenant = Tenant(new_uid(), name, application, Status.ACTIVE, revision=1)
-        placement = instance.placement(tenant.uid)
-        placement.files.mkdir(parents=True)
-        placement.key.write_bytes(key)
-        return tenant
-
-    return place
-
-
-@pytest.fixture
-def builder(instance: Instance) -> Builder:
-    return _builder(instance, Settings())
-
-
-def _builder(instance: Instance, known: Settings) -> Builder:
-    def url(tenant: Tenant, mount: str) -> str:
-        return known.url(Address(Kind.PATH if mount else Kind.SUBDOMAIN, tenant.name))
-
-    return Builder(instance, Catalog(ROOT), url)
-
-
-@pytest.fixture
-def build(builder: Builder) -> Iterator[Callable[..., Built]]:
-    """Build and close afterwards."""
-    made: list[Built] = []
-
-    def build(tenant: Tenant, mount: str = "") -> Built:
-        made.append(builder.build(tenant, mount))
-        return made[-1]
-
-    yield build
-    for built in made:
-        built.close()
+build, builder, place = builders.build, builders.builder, builders.place
 
 
 def config_of(built: Built, key: str) -> object:
@@ -72,7 +27,7 @@ def config_of(built: Built, key: str) -> object:
     return built.flask.config.get(key)
 
 
-def test_the_last_layer_wins(instance: Instance, place: Place, build: Callable[..., Built]) -> None:
+def test_the_last_layer_wins(instance: Instance, place: Place, build: Build) -> None:
     """Platform, application, config.toml, .env: each overrides the one before it."""
     tenant = place()
     placement = instance.placement(tenant.uid)
@@ -85,7 +40,7 @@ def test_the_last_layer_wins(instance: Instance, place: Place, build: Callable[.
 
 
 def test_secrets_are_taken_as_written(
-    instance: Instance, place: Place, build: Callable[..., Built], monkeypatch: pytest.MonkeyPatch
+    instance: Instance, place: Place, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A `${NAME}` in a tenant's .env never reads the operator's environment."""
     monkeypatch.setenv("OPERATORS_OWN", "leaked")
@@ -94,7 +49,7 @@ def test_secrets_are_taken_as_written(
     assert config_of(build(tenant), "TOKEN") == "${OPERATORS_OWN}"
 
 
-def test_the_secret_key_is_derived_from_key_file_and_uid(place: Place, build: Callable[..., Built]) -> None:
+def test_the_secret_key_is_derived_from_key_file_and_uid(place: Place, build: Build) -> None:
     """Equal key files still make different secret keys."""
     one, two = place(), place(name="globex")
     expected = hmac.new(KEY, one.uid.encode(), hashlib.sha256).hexdigest()
@@ -102,7 +57,7 @@ def test_the_secret_key_is_derived_from_key_file_and_uid(place: Place, build: Ca
     assert config_of(build(two), "SECRET_KEY") != expected
 
 
-def test_cookies_are_scoped_by_the_mount(place: Place, build: Callable[..., Built]) -> None:
+def test_cookies_are_scoped_by_the_mount(place: Place, build: Build) -> None:
     """On a host they are the tenant's by name, below a path by name and path."""
     tenant = place()
     assert config_of(build(tenant), "SESSION_COOKIE_PATH") == "/"
@@ -114,7 +69,7 @@ def test_cookies_are_scoped_by_the_mount(place: Place, build: Callable[..., Buil
 
 def test_https_makes_host_cookies_on_a_subdomain_only(instance: Instance, place: Place) -> None:
     """`__Host-` needs `Path=/`, which a mounted application must not have."""
-    builder = _builder(instance, Settings(domain="example.com", scheme="https"))
+    builder = builder_of(instance, Settings(domain="example.com", scheme="https"))
     tenant = place()
     with closing(builder.build(tenant, "")) as host, closing(builder.build(tenant, "/t/acme")) as mounted:
         assert config_of(host, "SESSION_COOKIE_NAME") == f"__Host-session_{tenant.uid}"
@@ -143,7 +98,7 @@ def test_a_database_outside_the_placement_fails_the_build(place: Place, builder:
         builder.build(place("tests.applications:opens_elsewhere"), "")
 
 
-def test_what_one_application_changes_in_its_config_no_other_sees(place: Place, build: Callable[..., Built]) -> None:
+def test_what_one_application_changes_in_its_config_no_other_sees(place: Place, build: Build) -> None:
     """Nested values too are each tenant's own."""
     one = config_of(build(place()), "SQLALCHEMY_ENGINE_OPTIONS")
     assert isinstance(one, dict)
@@ -188,7 +143,7 @@ def test_a_live_application_holds_its_placement(instance: Instance, place: Place
     assert not instance.placement(failing.uid).in_use()
 
 
-def test_each_tenant_writes_its_own_database(instance: Instance, place: Place, build: Callable[..., Built]) -> None:
+def test_each_tenant_writes_its_own_database(instance: Instance, place: Place, build: Build) -> None:
     """One shared `db` serves both, each in its own file."""
     one, two = place(), place(name="globex")
     assert call(build(one).app, "acme.localhost", "/notes/first").text == "first"
@@ -196,7 +151,7 @@ def test_each_tenant_writes_its_own_database(instance: Instance, place: Place, b
     assert databases.url(instance.placement(one.uid)) != databases.url(instance.placement(two.uid))
 
 
-def test_loggers_and_handlers_are_the_tenants_own(place: Place, build: Callable[..., Built]) -> None:
+def test_loggers_and_handlers_are_the_tenants_own(place: Place, build: Build) -> None:
     """Two applications of one import name do not share a logger, and rebuilds leave no handler behind."""
     one, two = place(), place(name="globex")
     shared = logging.getLogger("tests.applications")
@@ -212,7 +167,7 @@ def test_loggers_and_handlers_are_the_tenants_own(place: Place, build: Callable[
     assert len(again.logger.handlers) == 1
 
 
-def test_url_maps_are_shared_between_equal_applications(place: Place, build: Callable[..., Built]) -> None:
+def test_url_maps_are_shared_between_equal_applications(place: Place, build: Build) -> None:
     """What is equal in every rule is kept once, and both still answer as themselves."""
     one, two = build(place()), build(place(name="globex"))
     assert one.flask is not None

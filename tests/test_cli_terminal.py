@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tenantry.assembly import open_operations
+from tenantry.assembly.desk import open_operations
 from tenantry.cli.place import Place, command_line, find_root
 from tests import operators
 from tests.operators import CHECKOUT, ENVIRONMENT, NOTES, Run, python
@@ -82,8 +82,12 @@ def test_colour_is_for_terminals_that_want_it(
 
 
 def test_an_empty_list_says_how_to_go_on(root: Path, run: Run) -> None:
-    assert run("list").out == ""
     assert "`tenantry add NAME`" in on_terminal(root, ["list"])[1]
+    run("add", "acme")
+    run("remove", "acme", "--yes")
+    assert run("list").out == ""
+    assert "There are no tenants yet: `tenantry add NAME` adds one." in on_terminal(root, ["list"])[1]
+    assert "No tenant is like that." in on_terminal(root, ["list", "--status", "suspended"])[1]
 
 
 @pytest.mark.parametrize(("typed", "code"), [("acme\n", 0), ("acne\n", 4), ("\n", 4), ("\x03", 130), ("\x04", 130)])

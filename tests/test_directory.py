@@ -1,7 +1,9 @@
 """The directory: it remembers who is where, and never longer than that is true."""
 
 import os
+import sys
 import threading
+import tracemalloc
 import warnings
 from collections.abc import Callable
 
@@ -19,6 +21,7 @@ class Book:
 
     def __init__(self, **uids: str) -> None:
         self.uids = uids
+        self.named: dict[str, tuple[str, str]] = {}
         self.looks: list[Address] = []
         self.revision = 1
         self.meanwhile: Callable[[], object] = lambda: None
@@ -27,7 +30,9 @@ class Book:
         self.looks.append(address)
         if address.value not in self.uids:
             raise Unknown("nobody there")
-        found = Tenant(self.uids[address.value], address.value, "hello", Status.ACTIVE, self.revision)
+        uid = self.uids[address.value]
+        name, domain = self.named.get(uid, (address.value, ""))
+        found = Tenant(uid, name, "hello", Status.ACTIVE, self.revision, domain=domain)
         self.meanwhile()
         return found
 
@@ -35,6 +40,10 @@ class Book:
 @pytest.fixture
 def book() -> Book:
     return Book(acme="aaa", globex="ggg", initech="iii")
+
+
+def sizes(directory: Directory) -> int:
+    return len(directory) + sum(map(len, directory._last.values()))
 
 
 def test_a_found_address_is_looked_up_once(book: Book) -> None:
@@ -85,12 +94,31 @@ def test_what_changes_while_it_is_looked_up_is_answered_and_not_kept(book: Book)
     assert len(book.looks) == 2
 
 
+def test_an_address_that_leads_elsewhere_is_answered_and_not_kept(book: Book) -> None:
+    """An old name's grace ends without any change in the registry: nobody would tell the directory."""
+    book.uids |= {"old": "aaa", "old.example": "aaa", "new.example": "aaa"}
+    book.named = {"aaa": ("new", "new.example")}
+    directory = Directory(book.find)
+    for kind, value in ((Kind.SUBDOMAIN, "old"), (Kind.PATH, "old"), (Kind.DOMAIN, "old.example")):
+        assert directory.find(kind, value).home(kind, value) != value
+        assert directory.peek(kind, value) is None
+    assert len(directory) == 0
+    assert directory.find(Kind.DOMAIN, "new.example").uid == directory.peek(Kind.DOMAIN, "new.example")
+    del book.uids["old"]
+    with pytest.raises(Unknown):
+        directory.find(Kind.SUBDOMAIN, "old")
+
+
 def test_memory_alone_is_asked_without_a_look(book: Book) -> None:
+    """Also of those whose tenant has changed since: their lane stays the same meanwhile."""
     directory = Directory(book.find)
     assert directory.peek(Kind.SUBDOMAIN, "acme") is None
     found = directory.find(Kind.SUBDOMAIN, "acme")
     assert directory.peek(Kind.SUBDOMAIN, "acme") == found.uid
     assert directory.peek(Kind.PATH, "acme") is None
+    for forgotten in ([found.uid], None):
+        directory.forget(forgotten)
+        assert directory.peek(Kind.SUBDOMAIN, "acme") == found.uid
     assert len(book.looks) == 1
 
 
@@ -102,7 +130,11 @@ def test_it_is_bounded_and_forgets_the_oldest_first() -> None:
         assert len(directory) <= 100
     assert directory.peek(Kind.SUBDOMAIN, "t999") is not None
     assert directory.peek(Kind.SUBDOMAIN, "t0") is None
-    assert len(directory._places) == len(directory)
+    directory.forget()
+    for number in range(200):
+        directory.find(Kind.SUBDOMAIN, f"t{number}")
+        assert sizes(directory) <= 100
+    assert len(directory._places[Kind.SUBDOMAIN]) == len(directory)
 
 
 def test_what_was_dropped_for_room_is_still_forgotten_with_its_tenant() -> None:
@@ -112,7 +144,29 @@ def test_what_was_dropped_for_room_is_still_forgotten_with_its_tenant() -> None:
         directory.find(Kind.SUBDOMAIN, f"t{number}")
     directory.forget(["one-uid"])
     assert len(directory) == 0
-    assert not directory._places
+    assert not any(directory._places.values())
+
+
+def test_an_address_costs_little_memory() -> None:
+    """Its text, its uid and its application are in memory once, however often they are found."""
+    name = "tests.applications:" + "long" * 20
+    uids = {f"tenant-{number:05}": f"uid-{number:08}" for number in range(4000)}
+
+    def find(address: Address) -> Tenant:
+        spelled = address.value.encode().decode()
+        return Tenant(uids[spelled], spelled, sys.intern(name.encode().decode()), Status.ACTIVE, 1)
+
+    directory = Directory(find)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for value in list(uids):
+            directory.find(Kind.SUBDOMAIN, value.encode().decode())
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(directory) == 4000
+    assert (after - before) / len(directory) < 300
 
 
 def test_no_stale_tenant_is_kept_under_threads_and_constant_change() -> None:

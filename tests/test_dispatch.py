@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask, url_for
-from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound
+from werkzeug.exceptions import Forbidden, NotFound
 
 import tenantry
 from tenantry.address import Kind
-from tenantry.dispatch import DomainDispatcher, Leasing, PathDispatcher, SubdomainDispatcher
+from tenantry.dispatch import DomainDispatcher, PathDispatcher, SubdomainDispatcher
 from tenantry.errors import Invalid, Refused, TenantryError, Unavailable, Unknown
-from tenantry.pool import Build, Lease, Limits, Pool
-from tenantry.tenant import Status, Tenant
-from tests.sites import Apps, Factory, ask, asked, begin, environ_of, eventually, front, on_threads, warm
+from tenantry.pool import Build, Lease, Limits
+from tenantry.tenant import Status
+from tests.doors import Street, tenant
+from tests.sites import Apps, ask, asked, begin, environ_of, eventually, front, on_threads, warm
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -247,53 +248,28 @@ def test_a_dispatcher_with_neither_create_app_nor_lease_is_a_mistake() -> None:
 # With a lease from elsewhere: the platform's way
 
 
-def tenant(uid: str, status: Status = Status.ACTIVE) -> Tenant:
-    return Tenant(uid, uid, "hello", status, 1)
-
-
-class Platform:
-    """A find and a pool, as the platform has them; what is refused is passed to `refuse`."""
-
-    def __init__(self, *tenants: Tenant) -> None:
-        self.known = {(kind, known.name): known for known in tenants for kind in Kind}
-        self.factory = Factory()
-        self.pool = Pool(self.factory, Limits(wait=5))
-        self.leasing = Leasing(self.find, self.pool.lease)
-        self.refused: list[TenantryError] = []
-
-    def find(self, kind: Kind, value: str) -> Tenant:
-        try:
-            return self.known[kind, value]
-        except KeyError:
-            raise Unknown(f"nobody at {value}") from None
-
-    def refuse(self, error: TenantryError) -> HTTPException:
-        self.refused.append(error)
-        return BadRequest("refused")
-
-
 def test_a_dispatcher_leases_from_where_it_is_told() -> None:
-    platform = Platform(tenant("acme"))
+    street = Street(tenant("acme"))
     for _ in range(2):
-        by_host = SubdomainDispatcher("example.com", None, lease=platform.leasing.by_subdomain)
+        by_host = SubdomainDispatcher("example.com", None, lease=street.leasing.by_subdomain)
         assert ask(by_host).body == "acme at 1"
-        by_path = PathDispatcher(front, None, lease=platform.leasing.by_path)
+        by_path = PathDispatcher(front, None, lease=street.leasing.by_path)
         assert ask(by_path, path="/acme/").body == "acme/acme at 1"
         assert ask(by_path, path="/elsewhere/").code == 404
-    assert platform.factory.calls == {"acme": 1, "acme/acme": 1}
+    assert street.factory.calls == {"acme": 1, "acme/acme": 1}
     with pytest.raises(AttributeError):
         _ = by_host.pool
-    platform.pool.close()
+    street.pool.close()
 
 
 def test_a_custom_domain_leads_to_its_tenant() -> None:
-    platform = Platform(tenant("acme"))
-    platform.known[Kind.DOMAIN, "shop.example.org"] = tenant("acme")
-    dispatcher = DomainDispatcher(lease=platform.leasing.by_domain)
+    street = Street(tenant("acme"))
+    street.known[Kind.DOMAIN, "shop.example.org"] = tenant("acme")
+    dispatcher = DomainDispatcher(lease=street.leasing.by_domain)
     assert ask(dispatcher, "Shop.Example.org.:443").body == "acme at 1"
     assert ask(dispatcher, "other.example.org").code == 404
     assert begin(dispatcher, environ_of("a_b")).code == 400
-    platform.pool.close()
+    street.pool.close()
 
 
 @pytest.mark.parametrize(
@@ -301,30 +277,30 @@ def test_a_custom_domain_leads_to_its_tenant() -> None:
     [(Status.SUSPENDED, Refused, 403), (Status.ADDING, Unavailable, 503), (Status.REMOVED, Unavailable, 503)],
 )
 def test_only_an_active_tenant_lets_visitors_in(status: Status, family: type[TenantryError], code: int) -> None:
-    platform = Platform(tenant("acme", status))
-    lease = platform.leasing.by_subdomain
+    street = Street(tenant("acme", status))
+    lease = street.leasing.by_subdomain
     assert ask(SubdomainDispatcher("example.com", None, lease=lease)).code == code
-    dispatcher = SubdomainDispatcher("example.com", None, lease=lease, refuse=platform.refuse)
+    dispatcher = SubdomainDispatcher("example.com", None, lease=lease, refuse=street.refuse)
     assert ask(dispatcher).code == 400
-    assert [type(error) for error in platform.refused] == [family]
-    assert not platform.factory.calls
+    assert [type(error) for error in street.refused] == [family]
+    assert not street.factory.calls
 
 
 def test_a_tenant_that_is_suspended_while_warm_is_refused_at_once() -> None:
-    platform = Platform(tenant("acme"))
-    dispatcher = SubdomainDispatcher("example.com", None, lease=platform.leasing.by_subdomain)
+    street = Street(tenant("acme"))
+    dispatcher = SubdomainDispatcher("example.com", None, lease=street.leasing.by_subdomain)
     assert ask(dispatcher).code == 200
-    platform.known[Kind.SUBDOMAIN, "acme"] = tenant("acme", Status.SUSPENDED)
+    street.known[Kind.SUBDOMAIN, "acme"] = tenant("acme", Status.SUSPENDED)
     assert ask(dispatcher).code == 403
-    platform.pool.close()
+    street.pool.close()
 
 
 def test_every_family_of_errors_is_passed_to_refuse() -> None:
-    platform = Platform()
-    dispatcher = SubdomainDispatcher("example.com", None, lease=platform.leasing.by_subdomain, refuse=platform.refuse)
+    street = Street()
+    dispatcher = SubdomainDispatcher("example.com", None, lease=street.leasing.by_subdomain, refuse=street.refuse)
     for host in ("a_b", "elsewhere.org", "nobody.example.com"):
         assert begin(dispatcher, environ_of(host)).code == 400
-    assert [type(error) for error in platform.refused] == [Invalid, Unknown, Unknown]
+    assert [type(error) for error in street.refused] == [Invalid, Unknown, Unknown]
 
 
 class Parked(BaseException):
@@ -332,9 +308,9 @@ class Parked(BaseException):
 
 
 def test_a_request_that_awaits_a_build_is_handed_to_a_server_that_can_wait_outside_threads() -> None:
-    platform = Platform(tenant("acme"))
-    dispatcher = SubdomainDispatcher("example.com", None, lease=platform.leasing.by_subdomain)
-    paths = PathDispatcher(front, None, lease=platform.leasing.by_path)
+    street = Street(tenant("acme"))
+    dispatcher = SubdomainDispatcher("example.com", None, lease=street.leasing.by_subdomain)
+    paths = PathDispatcher(front, None, lease=street.leasing.by_path)
     parked: list[Future[Any]] = []
 
     def park(build: Future[Any]) -> None:
@@ -349,7 +325,7 @@ def test_a_request_that_awaits_a_build_is_handed_to_a_server_that_can_wait_outsi
         parked[-1].result(5)
         assert begin(app, environ).code == 200
     assert len(parked) == 2
-    platform.pool.close()
+    street.pool.close()
 
 
 def test_a_lone_dispatcher_never_hands_its_requests_to_the_platforms_server(subdomains: SubdomainDispatcher) -> None:
@@ -360,13 +336,13 @@ def test_a_lone_dispatcher_never_hands_its_requests_to_the_platforms_server(subd
 
 
 def test_a_busy_tenant_is_answered_with_503_and_without_waiting() -> None:
-    platform = Platform(tenant("acme"))
-    platform.pool.limits = Limits(in_flight=1)
-    dispatcher = SubdomainDispatcher("example.com", None, lease=platform.leasing.by_subdomain)
-    warm(platform.pool, tenant("acme"))  # type: ignore[arg-type]
-    held: Lease = platform.pool.lease(tenant("acme"))
+    street = Street(tenant("acme"))
+    street.pool.limits = Limits(in_flight=1)
+    dispatcher = SubdomainDispatcher("example.com", None, lease=street.leasing.by_subdomain)
+    warm(street.pool, tenant("acme"))  # type: ignore[arg-type]
+    held: Lease = street.pool.lease(tenant("acme"))
     answer = ask(dispatcher)
     assert (answer.code, answer.headers["Retry-After"]) == (503, "1")
     held.close()
     assert ask(dispatcher).code == 200
-    platform.pool.close()
+    street.pool.close()

@@ -98,7 +98,9 @@ def test_each_command_is_described_as_it_is(path: str) -> None:
     """The section of a command has its usage, what its help says first, and exactly its options."""
     command = COMMANDS[path]
     text = section(DOCS / "commands.md", path)
-    usage = command.get_usage(click.Context(command, info_name=path)).removeprefix("Usage: ")
+    # With the names that the command line gives it: click keeps the option that it makes of them.
+    context = click.Context(command, info_name=path, help_option_names=["-h", "--help"])
+    usage = command.get_usage(context).removeprefix("Usage: ")
     assert f"`{' '.join(usage.split())}`" in text
     assert (command.help or "").partition("\n\n")[0] in text
     assert rows(text) == [option_row(option) for option in command.params if isinstance(option, click.Option)]

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tenantry.assembly import open_operations
+from tenantry.assembly.desk import open_operations
 from tenantry.doctor import Check, examine
-from tenantry.operations import NewTenant, Operations
-from tenantry.placement import Placement
+from tenantry.operations import Maintenance, NewTenant, Operations, disk
+from tenantry.placement import Instance, Placement
 from tenantry.registry import By, Registry
 from tenantry.tenant import Status, Tenant, new_uid
+from tests.benchmarks import population
 
 NOTES = "tests.applications:notes"
 ALL = [
@@ -135,6 +136,26 @@ def test_a_placement_that_is_not_whole(
     only(tmp_path, "placements", "acme", part)
 
 
+def test_whoever_is_in_service_is_looked_at_in_maintenance_and_suspended_too(
+    operations: Operations, tmp_path: Path
+) -> None:
+    operations.maintenance_on("acme", Maintenance())
+    operations.suspend("globex", "unpaid")
+    assert "2 tenants, " in next(check.says for check in examine(tmp_path) if check.name == "registry")
+    for name in ("acme", "globex"):
+        (operations.path(name) / "key").chmod(0o640)
+    assert [check.name for check in wrong(tmp_path)] == ["placements"] * 2
+
+
+def test_more_tenants_than_are_read_at_once_are_all_looked_at(tmp_path: Path) -> None:
+    instance = Instance(tmp_path / "instance")
+    instance.prepare()
+    population.fill(instance.registry, 1200)
+    found = wrong(tmp_path)
+    assert {check.name for check in found} == {"placements"}
+    assert len({check.says for check in found}) == 1200
+
+
 def test_a_config_that_cannot_be_read_is_named_with_its_line(operations: Operations, tmp_path: Path) -> None:
     (operations.path("globex") / "config.toml").write_text("A = 1\nB = \n")
     only(tmp_path, "config", "globex", "line 2")
@@ -178,14 +199,34 @@ def test_what_was_cut_short_is_found_and_recovering_mends_it(operations: Operati
     operations.recover()
     assert wrong(tmp_path) == []
     folder = operations.path("acme")
-    operations.remove("acme")
-    (tmp_path / "instance" / "trash" / folder.name).rename(folder)
+    with Registry.open(tmp_path / "instance" / "registry.sqlite3") as book:
+        book.remove(folder.name, By("ada", "remove"))
     only(tmp_path, "interrupted", "acme", "--repair")
     hold = Placement(folder).hold()
     only(tmp_path, "interrupted", "acme", "in use")
     hold.close()
     operations.recover()
     assert wrong(tmp_path) == []
+
+
+def test_a_lock_file_of_a_killed_command_is_litter_and_one_that_is_held_is_not(
+    operations: Operations, tmp_path: Path
+) -> None:
+    lock = tmp_path / "instance" / "staging" / f"{operations.path('acme').name}.lock"
+    with disk.alive(lock) as ours:
+        assert ours
+        assert wrong(tmp_path) == []
+    only(tmp_path, "interrupted", lock.stem, "--repair")
+    operations.recover()
+    assert wrong(tmp_path) == []
+
+
+def test_a_removed_tenants_folder_belongs_into_the_trash(operations: Operations, tmp_path: Path) -> None:
+    folder = operations.path("acme")
+    operations.remove("acme")
+    assert wrong(tmp_path) == []
+    (tmp_path / "instance" / "trash" / folder.name).rename(folder)
+    only(tmp_path, "registry", "acme", str(folder), "trash")
 
 
 def test_an_application_that_cannot_be_imported(operations: Operations, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def chore() -> Chore:
 
 @pytest.fixture
 def keeper(chore: Chore) -> Iterator[Housekeeper]:
-    """A housekeeper that does its chores when it begins and then only when woken."""
+    """A housekeeper that does its chores when it begins and then not for a long time."""
     made = Housekeeper([chore], period=60)
     yield made
     made.stop()
@@ -47,7 +47,6 @@ def threads() -> list[str]:
 
 
 def test_nothing_is_done_before_it_is_started(keeper: Housekeeper, chore: Chore) -> None:
-    keeper.wake()
     assert not keeper.running
     assert not threads()
     assert chore.done == 0
@@ -59,25 +58,6 @@ def test_it_begins_with_a_round_and_does_another_each_period(chore: Chore) -> No
     assert keeper.running
     eventually(lambda: chore.done >= 5)
     keeper.stop()
-
-
-def test_it_does_its_chores_at_once_when_woken(keeper: Housekeeper, chore: Chore) -> None:
-    keeper.start()
-    for times in range(1, 6):
-        assert chore.again.wait(10)
-        chore.again.clear()
-        assert chore.done == times
-        keeper.wake()
-
-
-def test_to_be_woken_in_the_middle_of_a_round_is_not_lost(chore: Chore) -> None:
-    chores: list[Callable[[], None]] = [chore]
-    made = Housekeeper(chores, period=60)
-    chores.append(lambda: made.wake() if chore.done == 1 else None)
-    made.start()
-    eventually(lambda: chore.done == 2)
-    made.stop()
-    assert chore.done == 2
 
 
 def test_however_many_start_it_there_is_one_thread(keeper: Housekeeper) -> None:

@@ -243,17 +243,27 @@ def test_an_address_that_somebody_else_has_by_now_does_not_come_back(operations:
     assert restored.lost == ("http://shop.example.com:8000/",)
 
 
+def test_a_tenant_whose_name_somebody_else_has_by_now_does_not_come_back(operations: Operations, root: Path) -> None:
+    old = operations.add(NewTenant("acme")).tenant
+    operations.remove("acme")
+    new = operations.add(NewTenant("acme", override=True)).tenant
+    with pytest.raises(Refused, match="another tenant is called so by now"):
+        operations.undo_remove(old.uid)
+    assert operations.get("acme") == new
+    nothing_but(root, tenants=1, trash=1)
+
+
 def test_a_removal_whose_data_is_in_use_stands_and_is_finished_later(operations: Operations, root: Path) -> None:
     """Nobody is admitted any more; the folder moves with the next `remove` or `recover` after its last request."""
     with open_desk(root, read(root).settings) as desk, registry(root) as book:
         hasty = Operations(desk, patience=0.1)
-        hasty.add(NewTenant("acme", application=NOTES))
+        uid = hasty.add(NewTenant("acme", application=NOTES)).tenant.uid
         for finish in (hasty.remove, lambda _: hasty.recover()):
             hold = Placement(hasty.path("acme")).hold()
             with pytest.raises(Unavailable, match="removed and answers no more"):
                 hasty.remove("acme")
             assert hasty.recover() == ()
-            assert book.all_addresses() == {}
+            assert book.places(uid) == []
             nothing_but(root, tenants=1)
             hold.close()
             finish("acme")

@@ -1,5 +1,7 @@
 """A tenant's config in the operator's hands: what is kept, what is refused, what is never shown."""
 
+from datetime import datetime
+
 import pytest
 
 from tenantry.errors import Invalid, Refused
@@ -27,6 +29,21 @@ def test_config_set_keeps_comments_and_types_and_asks_for_a_new_build(operations
     assert sorted(one.name for one in path.parent.iterdir()) == sorted(
         [".env", "config.toml", "database.sqlite3", "files", "key", "lock"]
     )
+
+
+def test_lines_keep_their_ends(operations: Operations) -> None:
+    operations.add(NewTenant("acme"))
+    placement = Placement(operations.path("acme"))
+    placement.config.write_bytes(b"# mine\r\nA = 1 # one\r\nB = 2\r\n")
+    placement.secrets.write_bytes(b"# mine\r\nPIN='1'\r\nTOKEN=\"a\r\nb\"\r\n")
+    operations.config_set("acme", {"A": 3})
+    operations.config_set_secret("acme", {"PIN": "2"})
+    assert placement.config.read_bytes() == b"# mine\r\nA = 3 # one\r\nB = 2\r\n"
+    assert b"# mine\r\n" in placement.secrets.read_bytes()
+    assert config.read_secrets(placement) == {"PIN": "2", "TOKEN": "a\nb"}
+    placement.config.write_bytes(b"A = 1\rB = 2\r")
+    operations.config_set("acme", {"A": 3})
+    assert config.read_config(placement) == {"A": 3, "B": 2}
 
 
 def test_config_set_to_what_is_so_writes_nothing(operations: Operations) -> None:
@@ -88,12 +105,72 @@ def test_no_secret_is_ever_shown(operations: Operations) -> None:
         ("https://host/x?a=1&api_key=abc&b=2", f"https://host/x?a=1&api_key={config.MASK}&b=2"),
         ("host=x password=y", f"host=x password={config.MASK}"),
         (["a", {"TOKEN": "t", "b": "c"}], ["a", {"TOKEN": config.MASK, "b": "c"}]),
+        ("Authorization: Bearer abc.def-123", f"Authorization: Bearer {config.MASK}"),
+        ("-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----", config.MASK),
+        ({"https://me:pw@host": 1}, {f"https://me:{config.MASK}@host": 1}),
+        (
+            {"deep": [{"Pass-Word": "p", "x.api key": "k"}]},
+            {"deep": [{"Pass-Word": config.MASK, "x.api key": config.MASK}]},
+        ),
+        ("A bearer of news", "A bearer of news"),
         ("me@example.com", "me@example.com"),
         (7, 7),
     ],
 )
 def test_what_looks_like_a_secret_is_masked_inside_a_value(value: object, shown: object) -> None:
     assert config.masked(value) == shown
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "SMTP_PASS",
+        "DB_PSWD",
+        "AWS_CREDS",
+        "JWT",
+        "SLACK_WEBHOOK",
+        "HMAC",
+        "Straßenpaßwort",
+        "my-Api.Key",
+        "PASSPHRASE_2",
+    ],
+)
+def test_a_key_that_smells_of_a_secret_hides_its_value(key: str) -> None:
+    """Too many rather than too few."""
+    assert config.told(key, {"anything": 1}) == config.MASK
+
+
+@pytest.mark.parametrize(
+    "key", ["SITE_TITLE", "SIGN_UP_OPEN", "MAX_CONTENT_LENGTH", "MAIL_SERVER", "SESSION_COOKIE_SAMESITE"]
+)
+def test_a_key_that_does_not_is_shown(key: str) -> None:
+    assert config.told(key, "x") == "x"
+
+
+def test_values_are_alike_exactly_if_an_application_cannot_tell_them_apart() -> None:
+    values = [
+        1,
+        True,
+        1.0,
+        "1",
+        [1],
+        [True],
+        {"A": 1},
+        {"A": "1"},
+        None,
+        "true",
+        datetime(2026, 1, 1),
+        "2026-01-01 00:00:00",
+    ]
+    assert len({config.spelled(value) for value in values}) == len(values)
+    assert config.spelled({"A": 1, "B": [2]}) == config.spelled({"B": [2], "A": 1})
+
+
+def test_a_value_that_is_no_number_is_written_once(operations: Operations) -> None:
+    """It is not equal to itself, and yet the same."""
+    operations.add(NewTenant("acme", config={"RATIO": float("nan")}))
+    assert not operations.config_set("acme", {"RATIO": float("nan")}).changed
+    assert operations.config_set("acme", {"A": 1}).changed
 
 
 def test_a_broken_config_is_named_with_its_line_and_never_overwritten(operations: Operations) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -11,10 +12,13 @@ from typing import Any
 import pytest
 
 from tenantry.errors import Refused
-from tenantry.operations import NewTenant, Operations, adding, config
+from tenantry.operations import NewTenant, Operations, Selection, adding, config
 from tenantry.placement import Placement
 from tenantry.tenant import Status, new_uid
 from tests import shops
+from tests.proofs import stage
+from tests.proofs.ends import Ends
+from tests.proofs.verbs import VERBS, prepare
 from tests.shops import nothing_but, opened, statuses, verbs
 
 operations, root, shop = shops.operations, shops.root, shops.shop
@@ -23,8 +27,9 @@ operations, root, shop = shops.operations, shops.root, shops.shop
 # Cut short: a verb is run in a child process that is killed, stopped or interrupted at its n-th line.
 
 Verb = Callable[[Operations], object]
+Open = Callable[[Path], AbstractContextManager[Operations]]
 ROOM = Path(adding.__file__).parent
-FILES = {str(ROOM / f"{name}.py") for name in ("adding", "removing", "disk")}
+FILES = {str(path) for path in ROOM.glob("*.py") if path.stem not in {"operations", "config", "facts"}}
 KILL, STOP, INTERRUPT = signal.SIGKILL, signal.SIGSTOP, signal.SIGINT
 PIDS: set[int] = set()
 
@@ -62,7 +67,7 @@ def pids() -> Iterator[set[int]]:
         os.waitpid(pid, 0)
 
 
-def child(root: Path, verb: Verb, at: int | str, what: signal.Signals) -> int:
+def child(root: Path, verb: Verb, at: int | str, what: signal.Signals, opened: Open = opened) -> int:
     """Run a verb in a child process and return its pid; it ends with 0 when the verb is done, else with 1."""
     pid = os.fork()
     if pid:
@@ -159,12 +164,32 @@ def cut_short(
         nothing_but(root, tenants=not gone, trash=gone)
         folder = root / "instance" / ("trash" if gone else "tenants") / added.uid
         assert (folder / "files" / "kept").read_text() == "all of it"
-        assert len(operations.list(removed=True).tenants[0].urls) == (0 if gone else 2)
+        assert len(operations.list(Selection(removed=True)).tenants[0].urls) == (0 if gone else 2)
         if through:
             assert gone is removes
             break
     else:
         pytest.fail("it never got through")
+
+
+@pytest.mark.parametrize("what", [KILL, INTERRUPT])
+@pytest.mark.parametrize("name", ["clone", "purge", "config unset", "rename"])
+def test_another_verb_that_is_cut_short_anywhere_is_absent_or_whole(
+    tmp_path: Path, request: pytest.FixtureRequest, name: str, what: signal.Signals
+) -> None:
+    """To the last line of the book and the last byte of a file; one `recover` later."""
+    verb = next(verb for verb in VERBS if verb.name == name)
+    ends = Ends.of_verb(verb, prepare(tmp_path / "base"), tmp_path)
+    for number in lines(request)[:: 1 if request.config.getoption("full") else 2]:
+        root = stage.copy(ends.start, tmp_path / str(number))
+        through = done(child(root, verb.act, number, what, stage.opened))
+        seen = ends.look(root, through)
+        assert not seen.faults, f"line {number}: {seen.faults[0].kind}: {seen.faults[0].says}"
+        if through:
+            break
+    else:
+        pytest.fail("it never got through")
+    assert number > 18
 
 
 @pytest.mark.parametrize("verb", [Operations.remove, Operations.undo_remove])
@@ -236,13 +261,17 @@ def test_edits_of_many_processes_at_a_time_are_all_kept(operations: Operations, 
     assert len(config.read_config(Placement(operations.path("acme")))) == 20
 
 
-def test_a_config_edit_that_is_killed_leaves_the_old_file_or_the_new(operations: Operations, root: Path) -> None:
+def test_a_config_edit_that_is_killed_leaves_the_old_file_or_the_new(
+    operations: Operations, root: Path, request: pytest.FixtureRequest
+) -> None:
     operations.add(NewTenant("acme", config={"A": 0}))
     placement = Placement(operations.path("acme"))
-    for number in range(1, 100):
+    before = 0
+    for number in lines(request):
         through = done(child(root, setting({"A": number}), number, KILL))
-        assert config.read_config(placement)["A"] in {number, number - 1}
+        assert config.read_config(placement)["A"] in {number, before}
         operations.config_set("acme", {"A": number})
+        before = number
         if through:
             break
     assert not list(placement.folder.glob("*.new"))

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.gateway.pages import Page, error_page, front_page
+from tenantry.gateway.pages import Page, error_page, front_page, maintenance_page
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
-STATUSES = [400, 403, 404, 405, 413, 421, 500, 502, 503, 418, 599]
+STATUSES = [400, 403, 404, 405, 500, 503, 418, 599]
 
 
 def headers(page: Page) -> dict[str, str]:
@@ -143,7 +143,51 @@ def test_a_page_given_twice_shares_no_list() -> None:
     assert "Retry-After" not in headers(error_page(404, "", "", BROWSER))
 
 
-@pytest.mark.parametrize("page", [error_page(404, "", "", BROWSER), front_page("http://localhost:8000/")])
+def test_a_maintenance_is_a_whole_page_that_looks_intended() -> None:
+    page = maintenance_page("We move today.\nBack at 18:00.", 120, BROWSER)
+    tags = Tags(body(page))
+    assert (tags.open, tags.seen.count("h1"), tags.seen.count("title")) == ([], 1, 1)
+    assert "<h1>Back soon</h1>" in body(page)
+    assert "We move today.\nBack at 18:00." in body(page)
+    assert not re.search(r"503|report|mistake|cannot|<script|<link|<img|src=|url\(|https?:", body(page))
+    assert headers(page)["Cache-Control"] == "no-store"
+    assert headers(page)["Content-Length"] == str(len(page[0]))
+
+
+def test_what_an_operator_says_of_a_maintenance_is_escaped() -> None:
+    page = body(maintenance_page("<script>alert('a') & $style</script>", 120, BROWSER))
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(&#x27;a&#x27;) &amp; $style&lt;/script&gt;" in page
+
+
+@pytest.mark.parametrize(("method", "after", "seconds"), [("GET", 120, 120), ("GET", 86400, 600), ("POST", 120, 0)])
+def test_a_page_of_maintenance_that_was_asked_for_by_get_looks_again_by_itself(
+    method: str, after: int, seconds: int
+) -> None:
+    page = body(maintenance_page("So.", after, BROWSER, method))
+    assert re.findall('<meta http-equiv="refresh" content="(.*?)">', page) == ([str(seconds)] if seconds else [])
+    assert ("by itself" in page) is bool(seconds)
+
+
+def test_programs_get_the_operators_words_about_a_maintenance() -> None:
+    page = maintenance_page("We move\nhouse <today>.", 120, "application/json")
+    assert headers(page)["Content-Type"] == "application/problem+json"
+    assert json.loads(page[0]) == {
+        "type": "about:blank",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": "We move\nhouse <today>.",
+    }
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        error_page(404, "", "", BROWSER),
+        maintenance_page("", 1, BROWSER),
+        front_page("http://localhost:8000/"),
+    ],
+)
 def test_the_policy_lets_in_the_pages_own_style_and_nothing_else(page: Page) -> None:
     (style,) = re.findall("<style>(.*?)</style>", body(page), re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tenantry.errors import Unavailable
-from tenantry.placement import Hold, Instance, Placement, locked, sync
+from tenantry.placement import Hold, Instance, Placement, locked, naming, sync
 from tests.sites import eventually, on_threads
 
 
@@ -45,6 +45,17 @@ def test_the_instance_folder_is_prepared_for_its_owner_alone_and_twice_is_once(t
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize("name", ["instance", "instance/trash"])
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, name: str) -> None:
+    in_the_way = tmp_path / name
+    in_the_way.parent.mkdir(exist_ok=True)
+    in_the_way.write_text("")
+    with pytest.raises(Unavailable, match="cannot be made: File exists") as refused:
+        Instance(tmp_path / "instance").prepare()
+    assert str(in_the_way) in refused.value.says
+    assert str(in_the_way.parent) in refused.value.hint
+
+
 def test_everything_of_a_tenant_is_below_its_own_folder(instance: Instance) -> None:
     placement = instance.placement("aaaabbbbcccc")
     paths = [placement.config, placement.secrets, placement.key, placement.files, placement.database, placement.lock]
@@ -66,6 +77,12 @@ def test_files_and_folders_can_be_flushed_to_the_disk(tmp_path: Path) -> None:
     sync(tmp_path / "file")
     sync(tmp_path)
     assert descriptors(tmp_path) == 0
+
+
+def test_an_error_that_knows_only_a_descriptor_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Bad file descriptor") as refused, naming(tmp_path / "file"):
+        os.ftruncate(2**30, 0)
+    assert refused.value.filename == str(tmp_path / "file")
 
 
 # The lock

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tenantry.address import Kind
-from tenantry.assembly import Platform, open_platform
+from tenantry.assembly.platform import Platform, open_platform
 from tenantry.errors import Invalid
 from tenantry.operations import NewTenant
 from tests.applications import never

@@ -1,17 +1,17 @@
 """The pool: who gets a lease on what, and how many there are of each."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from tenantry.errors import Unavailable
 from tenantry.pool import Lease, Limits, Live, Pool
+from tests import pools as fixtures
+from tests.pools import ACME, GLOBEX, INITECH
 from tests.sites import (
     Factory,
     Site,
-    Wanted,
     begin,
     environ_of,
     eventually,
@@ -21,24 +21,7 @@ from tests.sites import (
     warm,
 )
 
-ACME = Wanted("acme")
-GLOBEX = Wanted("globex")
-INITECH = Wanted("initech")
-
-
-@pytest.fixture
-def factory() -> Factory:
-    return Factory()
-
-
-@pytest.fixture
-def pool(factory: Factory) -> Iterator[Pool]:
-    """A pool of two places that answers two requests of a tenant at a time."""
-    made = Pool(factory, Limits(capacity=2, in_flight=2))
-    yield made
-    made.close()
-    made.verify()
-    eventually(lambda: not factory.left())
+factory, pool = fixtures.factory, fixtures.pool
 
 
 # Leases

@@ -1,14 +1,15 @@
 """Builds: one at a time for a slot, away from everybody else, within a deadline."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from tenantry.errors import Unavailable
 from tenantry.pool import Build, Limits, Pool
+from tests import pools as fixtures
+from tests.pools import ACME, GLOBEX
 from tests.sites import (
     PATIENCE,
     Factory,
@@ -21,29 +22,7 @@ from tests.sites import (
     warm,
 )
 
-ACME = Wanted("acme")
-GLOBEX = Wanted("globex")
-
-
-@pytest.fixture
-def factory() -> Factory:
-    return Factory()
-
-
-@pytest.fixture
-def pools() -> Iterator[Callable[..., Pool]]:
-    """Open pools; they are closed at the end, and must be whole then."""
-    opened: list[Pool] = []
-
-    def open_pool(*args: Any, **more: Any) -> Pool:
-        opened.append(Pool(*args, **more))
-        return opened[-1]
-
-    yield open_pool
-    for pool in opened:
-        pool.verify()
-        pool.close()
-        pool.verify()
+factory, pools = fixtures.factory, fixtures.pools
 
 
 # One build

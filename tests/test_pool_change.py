@@ -1,16 +1,16 @@
 """Change in the pool: what serves on when a tenant has changed, what is let go of, and when it is disposed of."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from tenantry.errors import Unavailable
-from tenantry.pool import Limits, Pool
+from tenantry.pool import Pool
+from tests import pools as fixtures
+from tests.pools import ACME, GLOBEX
 from tests.sites import (
     Factory,
-    Wanted,
     begin,
     environ_of,
     eventually,
@@ -20,24 +20,7 @@ from tests.sites import (
     warm,
 )
 
-ACME = Wanted("acme")
-GLOBEX = Wanted("globex")
-INITECH = Wanted("initech")
-
-
-@pytest.fixture
-def factory() -> Factory:
-    return Factory()
-
-
-@pytest.fixture
-def pool(factory: Factory) -> Iterator[Pool]:
-    """A pool of two places that answers two requests of a tenant at a time."""
-    made = Pool(factory, Limits(capacity=2, in_flight=2))
-    yield made
-    made.close()
-    made.verify()
-    eventually(lambda: not factory.left())
+factory, pool = fixtures.factory, fixtures.pool
 
 
 # Change
@@ -143,6 +126,21 @@ def test_an_outdated_application_goes_on_serving_while_its_successor_fails(pool:
     assert factory.calls == {"acme": 2}
 
 
+def test_what_is_outdated_again_is_tried_at_once_although_it_has_failed(pool: Pool, factory: Factory) -> None:
+    warm(pool, ACME)
+    for calls in (2, 3, 4):
+        factory.errors["acme"] = ValueError(f"broken {calls}")
+        pool.outdate("acme")
+        pool.lease(ACME).close()
+        eventually(lambda: f"broken {factory.calls['acme']}" in pool.failure("acme"))
+        assert factory.calls == {"acme": calls}
+    del factory.errors["acme"]
+    pool.outdate("acme")
+    pool.lease(ACME).close()
+    eventually(lambda: pool.built() == [("acme", factory.sites[1])])
+    assert not pool.failure("acme")
+
+
 # Retiring
 
 
@@ -177,34 +175,31 @@ def test_both_mounts_of_a_tenant_retire_together(pool: Pool, factory: Factory) -
 
 
 def test_one_that_cannot_be_disposed_of_does_not_keep_the_others(
-    factory: Factory, caplog: pytest.LogCaptureFixture
+    pool: Pool, factory: Factory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pool = Pool(factory, wake=lambda: None)
     warm(pool, ACME, GLOBEX)
+    close = factory.sites[0].close
 
     def fail() -> None:
+        close()
         raise SystemExit(3)
 
     factory.sites[0].close = fail  # type: ignore[method-assign]
-    pool.retire(["acme"])
+    pool.retire(["acme", "globex"])
+    eventually(lambda: not factory.left())
+    eventually(lambda: "disposed of" in caplog.text)
+
+
+def test_what_the_system_had_no_thread_to_dispose_of_goes_with_the_next(pool: Pool, factory: Factory) -> None:
+    warm(pool, ACME, GLOBEX)
+    usual = threading.stack_size(1 << 46)  # more than there is, so that no thread can start
+    try:
+        pool.retire(["acme"])
+    finally:
+        threading.stack_size(usual)
+    assert factory.left() == ["acme at 1", "globex at 1"]
     pool.retire(["globex"])
-    pool.reap()
-    assert factory.sites[1].disposed.is_set()
-    assert "disposed of" in caplog.text
-    pool.close()
-
-
-def test_the_pool_asks_for_somebody_to_reap_and_disposes_only_then(factory: Factory) -> None:
-    asked = threading.Event()
-    pool = Pool(factory, wake=asked.set)
-    warm(pool, ACME)
-    assert not asked.is_set()
-    pool.retire(["acme"])
-    assert asked.is_set()
-    assert factory.left() == ["acme at 1"]
-    pool.reap()
-    assert not factory.left()
-    pool.close()
+    eventually(lambda: not factory.left())
 
 
 def test_the_pool_lists_what_is_live_for_whoever_watches_over_it(pool: Pool, factory: Factory) -> None:

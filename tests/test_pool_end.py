@@ -7,12 +7,13 @@ import signal
 import threading
 import warnings
 import weakref
-from collections.abc import Iterator
 
 import pytest
 
 from tenantry.errors import Unavailable
 from tenantry.pool import Limits, Pool
+from tests import pools as fixtures
+from tests.pools import ACME, GLOBEX
 from tests.sites import (
     Factory,
     Wanted,
@@ -26,24 +27,7 @@ from tests.sites import (
     without_collector,
 )
 
-ACME = Wanted("acme")
-GLOBEX = Wanted("globex")
-INITECH = Wanted("initech")
-
-
-@pytest.fixture
-def factory() -> Factory:
-    return Factory()
-
-
-@pytest.fixture
-def pool(factory: Factory) -> Iterator[Pool]:
-    """A pool of two places that answers two requests of a tenant at a time."""
-    made = Pool(factory, Limits(capacity=2, in_flight=2))
-    yield made
-    made.close()
-    made.verify()
-    eventually(lambda: not factory.left())
+factory, pool = fixtures.factory, fixtures.pool
 
 
 # The end
@@ -84,8 +68,8 @@ def test_closing_waits_for_the_last_lease_to_end(factory: Factory) -> None:
     assert not factory.left()
 
 
-def test_what_outlasts_the_closing_is_disposed_of_although_nobody_reaps_any_more(factory: Factory) -> None:
-    pool = Pool(factory, wake=lambda: None)
+def test_what_outlasts_the_closing_is_disposed_of_when_it_ends(factory: Factory) -> None:
+    pool = Pool(factory)
     lease = leased(pool, ACME)
     gate = factory.shut("globex")
     with pytest.raises(Unavailable):
@@ -141,7 +125,7 @@ def test_a_disposed_application_is_freed_without_the_collector(factory: Factory)
 
 def test_what_a_failing_factory_had_made_is_freed_without_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     # The tests' own log handler keeps every record, and a record its exception.
-    monkeypatch.setattr(logging.getLogger("tenantry.pool.pool"), "disabled", True)
+    monkeypatch.setattr(logging.getLogger("tenantry.pool.given"), "disabled", True)
 
     class Half:
         """What a factory has made so far when it fails."""
@@ -222,20 +206,19 @@ def test_a_forked_child_neither_uses_nor_closes_what_its_parent_has_open(pool: P
 
 def test_a_fork_while_another_thread_holds_the_lock_does_not_block_the_child(factory: Factory) -> None:
     inside, go_on = threading.Event(), threading.Event()
+    pool = Pool(factory)
 
-    def wake() -> None:
-        """Be slow, under the pool's lock."""
-        inside.set()
-        go_on.wait(10)
+    def hold() -> None:
+        with pool._lock:
+            inside.set()
+            go_on.wait(10)
 
-    pool = Pool(factory, wake=wake)
-    warm(pool, ACME)
-    retiring = threading.Thread(target=pool.retire, args=(["acme"],), daemon=True)
-    retiring.start()
+    holding = threading.Thread(target=hold, daemon=True)
+    holding.start()
     assert inside.wait(5)
     assert in_child(lambda: leased(pool, GLOBEX).close()) == 0
     go_on.set()
-    retiring.join(5)
+    holding.join(5)
     pool.close()
 
 

@@ -14,6 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from tenantry.errors import Unavailable
 from tenantry.pool import Lease, Limits, Pool
+from tests.pools import Prober
 from tests.sites import (
     PATIENCE,
     Factory,
@@ -42,8 +43,9 @@ class AnyOrder(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.factory = Factory()
+        self.prober = Prober()
         self.reports: Counter[str] = Counter()
-        self.pool = Pool(self.factory, LIMITS, report=self.report, wake=lambda: None)
+        self.pool = Pool(self.factory, LIMITS, probe=self.prober, report=self.report)
         self.tenants = {uid: Wanted(uid) for uid in ("acme", "globex", "initech", "hooli")}
         self.held: list[Lease] = []
 
@@ -108,6 +110,14 @@ class AnyOrder(RuleBasedStateMachine):
             self.factory.errors.pop(uid, None)
         else:
             self.factory.errors[uid] = error
+
+    @rule(uid=UIDS, fails=st.booleans())
+    def fail_probes(self, uid: str, fails: bool) -> None:
+        """Have the tenant's successors fail their probe from now on, or pass it."""
+        if fails:
+            self.prober.errors[uid] = ValueError("no")
+        else:
+            self.prober.errors.pop(uid, None)
 
     @rule(idle=st.sampled_from([0.0, 900.0]))
     def sweep(self, idle: float) -> None:
@@ -266,7 +276,9 @@ def test_eight_threads_and_evictions_lose_no_lease_and_build_no_more_than_is_nee
 
 def test_eight_threads_and_constant_change_lose_no_lease_and_call_nothing_that_was_disposed_of() -> None:
     factory = Factory()
-    pool = Pool(factory, Limits(capacity=6, in_flight=3, idle=0.05, awake=2))
+    prober = Prober()
+    prober.errors["tenant0"] = ValueError("no")
+    pool = Pool(factory, Limits(capacity=6, in_flight=3, idle=0.05, awake=2), probe=prober)
     crowd = Crowd(pool, seconds=1.2)
     jobs: list[Callable[[], object]] = [lambda seed=seed: crowd.visit(seed) for seed in range(8)]  # type: ignore[misc]
     with hurried():

@@ -16,7 +16,7 @@ import pytest
 
 from tenantry.address import Address, Kind
 from tenantry.errors import Refused, Unavailable, Unknown
-from tenantry.registry import By, Registry
+from tenantry.registry import By, Registry, Search
 from tenantry.tenant import Status, Tenant, new_uid
 
 PLATFORM = Path(__file__).resolve().parents[1] / "platform"
@@ -113,7 +113,7 @@ def test_many_openers_of_a_missing_registry_make_one(path: Path) -> None:
 def test_a_newer_registry_is_refused_by_its_version(path: Path) -> None:
     Registry.open(path).close()
     spoil(path, "UPDATE meta SET schema_version = 7")
-    with pytest.raises(Refused, match=r"is of version 7, newer than this Tenantry knows \(1\)\. Upgrade Tenantry\."):
+    with pytest.raises(Refused, match=r"is of version 7, newer than this Tenantry knows \(2\)\. Upgrade Tenantry\."):
         Registry.open(path)
 
 
@@ -214,7 +214,9 @@ def test_eight_threads_draw_distinct_revisions_and_lose_no_change(registry: Regi
         thread.join()
     expected = list(range(acme.revision + 1, acme.revision + 81))
     assert sorted(drawn) == expected
-    assert sorted(line.revision or 0 for line in registry.journal(limit=1000) if line.verb == "config") == expected
+    assert (
+        sorted(line.revision or 0 for line in registry.journal(Search(limit=1000)) if line.verb == "config") == expected
+    )
     assert registry.find(subdomain("acme")).revision == expected[-1]
 
 
@@ -262,7 +264,7 @@ def test_a_killed_writer_loses_no_acknowledged_change(path: Path) -> None:
             acknowledged += [line.strip() for line in child.stdout if line.endswith("\n")]
     with Registry.open(path) as registry:
         active = {tenant.uid for tenant in registry.list() if tenant.status is Status.ACTIVE}
-        told = [line for line in registry.journal(limit=1000) if line.verb == "add"]
+        told = [line for line in registry.journal(Search(limit=1000)) if line.verb == "add"]
         assert set(acknowledged) <= active
         assert {line.uid for line in told} == active
         assert len({line.revision for line in told}) == len(told)

@@ -317,8 +317,9 @@ def test_a_template_that_cannot_be_made_leaves_nothing_behind(migrations: Path, 
     with pytest.raises(Unavailable, match="ZeroDivisionError"):
         schema.template(migrations, folder, "gazette")
     assert list(folder.iterdir()) == []
+    (tmp_path / "in the way").write_text("")
     with pytest.raises(Unavailable, match="cannot be used"):
-        schema.template(migrations, tmp_path / "missing", "gazette")
+        schema.template(migrations, tmp_path / "in the way", "gazette")
 
 
 _MAKER = """

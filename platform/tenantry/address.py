@@ -18,7 +18,8 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]]+)(?::(?P<port>[1-9][0-9]{
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 _LABELS = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}", re.ASCII)
 
-# Version 1 of the list: a word leaves it or joins it only with a line in the changelog.
+# A word leaves the list or joins it only with a new version and a line in the changelog.
+RESERVED_VERSION = 1
 RESERVED = {
     "admin": "visitors take it for the platform's own",
     "administrator": "visitors take it for the platform's own",
@@ -62,6 +63,10 @@ RESERVED = {
 }
 
 
+# What looks alike in a browser's address bar, in one font or another; one spelling stands for all.
+_LOOKS = str.maketrans({"0": "o", "1": "l", "i": "l", "m": "rn", "w": "vv", "d": "cl"})
+
+
 class Kind(StrEnum):
     """The ways in which a tenant is reached."""
 
@@ -93,18 +98,31 @@ def is_name(text: str) -> bool:
     return len(text) <= NAME_LENGTH and _NAME.fullmatch(text) is not None
 
 
-def new_name(text: str) -> str:
-    """Return `text` if a new tenant may carry it as its name, or raise Invalid with the rule it breaks."""
+def skeleton(name: str) -> str:
+    """Return what a name looks like at a glance: two names of one skeleton are taken for each other."""
+    return name.translate(_LOOKS)
+
+
+def new_name(text: str, *, override: bool = False) -> str:
+    """Return `text` if a tenant may be given it as its name, or raise Invalid with the rule it breaks.
+
+    An operator's `override` lets reserved words and their look-alikes pass, a wrong spelling never.
+    """
     if not is_name(text):
         near = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:NAME_LENGTH].strip("-")
         raise Invalid(
             f"{shown(text)} is no name for a tenant: that is 1 to {NAME_LENGTH} of a-z, 0-9 and single inner hyphens, "
             "with a letter among them.",
-            hint=f"Try {near!r}." if is_name(near) and near not in RESERVED else "",
+            hint=f"Try {near!r}." if is_name(near) and skeleton(near) not in _RESERVED_LOOKS else "",
         )
-    if text in RESERVED:
-        raise Invalid(f"The name {text!r} is reserved: {RESERVED[text]}.", hint="Choose another name.")
+    word = _RESERVED_LOOKS.get(skeleton(text))
+    if word is not None and not override:
+        says = "is reserved" if word == text else f"looks like {word!r}, which is reserved"
+        raise Invalid(f"The name {text!r} {says}: {RESERVED[word]}.", hint="Choose another name.")
     return text
+
+
+_RESERVED_LOOKS = {skeleton(word): word for word in RESERVED}
 
 
 @lru_cache(maxsize=1024)

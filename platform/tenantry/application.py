@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "tenants"
 FACTORY = "create_app"
+DEFAULTS = "config.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Application:
     @property
     def defaults(self) -> Path | None:
         """The file of its own default config, if it has one."""
-        file = self.folder / "config.toml"
+        file = self.folder / DEFAULTS
         return file if file.is_file() else None
 
 

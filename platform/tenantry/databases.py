@@ -5,17 +5,18 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Engine, event, make_url
 
 from tenantry.errors import Invalid, Refused, Unavailable, Unknown
-from tenantry.placement import Placement, sync
+from tenantry.placement import Placement, beside, sync
 
 _BUSY = 5.0
 _COPY_DEADLINE = 30.0
+_SECTOR = 512  # every SQLite file is a multiple of it
 _MANNERS = (
     f"PRAGMA busy_timeout = {int(_BUSY * 1000)}",  # first: setting the mode may have to wait
     "PRAGMA journal_mode = WAL",
@@ -72,6 +73,25 @@ def copy(source: Path, target: Path) -> None:
         raise Unavailable(f"The database {source} cannot be copied: {error}.") from error
 
 
+def is_one(path: Path) -> bool:
+    """Tell whether a file is an SQLite database with something in it.
+
+    SQLite itself is asked: to read a file that this process has open as a database would drop its locks.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return False
+    if size % _SECTOR or (size == 0 and not any(found.exists() for found in beside(path))):
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY)) as raw:
+            raw.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        return getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_NOTADB
+    return True
+
+
 def tune(engine: Engine) -> None:
     """Give every connection that this engine will open the manners of a tenant's database; other dialects are let be.
 
@@ -89,22 +109,29 @@ def _connected(raw: Any, _record: object) -> None:
 
 @contextmanager
 def _arriving(path: Path) -> Iterator[Path]:
-    fresh = path.with_name(path.name + ".new")
+    fresh, new = path.with_name(path.name + ".new"), not path.exists()
     try:
         os.close(os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         yield fresh
         sync(fresh)
         # What an earlier database left beside its file would be replayed into the new one.
-        for leftover in _beside(path):
+        for leftover in beside(path):
             leftover.unlink(missing_ok=True)
         fresh.replace(path)
-        sync(path.parent)
+        _settle(path, new)
     except OSError as error:
         raise Unavailable(f"The database {path} cannot be made: {error}.") from error
     finally:
-        for leftover in (fresh, *_beside(fresh)):
-            leftover.unlink(missing_ok=True)
+        # What cannot be deleted now is where the next copy begins; it must not hide why this one failed.
+        with suppress(OSError):
+            for leftover in (fresh, *beside(fresh)):
+                leftover.unlink(missing_ok=True)
 
 
-def _beside(path: Path) -> list[Path]:
-    return [path.with_name(path.name + ending) for ending in ("-wal", "-shm", "-journal")]
+def _settle(path: Path, new: bool) -> None:
+    try:
+        sync(path.parent)
+    except OSError:
+        if new:
+            path.unlink()
+        raise

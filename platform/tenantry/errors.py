@@ -5,6 +5,7 @@ be shown: the gateway makes a page of it, the command line a line and an exit co
 """
 
 import traceback
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,15 @@ class Unavailable(TenantryError):
     """It is there and may be used, only not now.
 
     `retry_after` is in seconds. `awaits`, when given, is the build that would make it available: whoever can wait
-    without holding a thread may wait for that future instead of passing the error on.
+    without holding a thread may wait for that future instead of passing the error on. `bypass`, when set, gives to who
+    shows it the right secret what this error denies, and raises the error again to anybody else.
     """
 
     def __init__(self, says: str, *, hint: str = "", retry_after: int = 5, awaits: "Future[Any] | None" = None) -> None:
         super().__init__(says, hint=hint)
         self.retry_after = retry_after
         self.awaits = awaits
+        self.bypass: Callable[[str], Any] | None = None
 
 
 def reason(error: BaseException, folder: Path | None = None) -> str:

@@ -23,7 +23,7 @@ class Changed(Protocol):
 
 
 class Housekeeper:
-    """Does its chores four times a second, and sooner when woken; begins at the first request, again after a fork.
+    """Does its chores four times a second; begins at the first request, again after a fork.
 
     Owns its thread and nothing else. `running` is read on every request, without a lock. A chore that raises is
     logged once until it succeeds again, and the others go on.
@@ -34,7 +34,7 @@ class Housekeeper:
         self._chores = chores
         self._period = period
         self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._pause = threading.Event()
         self._stopped = False
         self._thread: threading.Thread | None = None
         self._failing: set[Chore] = set()
@@ -53,16 +53,12 @@ class Housekeeper:
                 return
             self._thread, self.running = thread, True
 
-    def wake(self) -> None:
-        """Ask for a round of chores now; callable from any thread, even under locks."""
-        self._wake.set()
-
     def stop(self) -> None:
         """End after the round under way; idempotent."""
         with self._lock:
             self._stopped = True
             thread = self._thread
-        self._wake.set()
+        self._pause.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
@@ -79,14 +75,13 @@ class Housekeeper:
 
     def _run(self) -> None:
         while not self._stopped:
-            self._wake.clear()
             self.round()
-            self._wake.wait(self._period)
+            self._pause.wait(self._period)
 
     def _after_fork(self) -> None:
         """Be ready to begin again: threads do not cross a fork."""
         self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._pause = threading.Event()
         self._thread = None
         self.running = False
 

@@ -90,24 +90,18 @@ class Hold:
     def take(cls, placement: Placement, how: int, seconds: float = 0.0) -> "Hold":
         """Take the lock shared or exclusively (`fcntl.LOCK_*`), waiting at most `seconds`, or raise Unavailable."""
         try:
-            descriptor = os.open(placement.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = _lock(placement.lock, os.O_RDWR | os.O_CREAT, how, seconds, _PAUSE)
         except OSError as error:
             raise Unavailable(
                 f"The placement {placement.folder} cannot be locked: {error.strerror}.",
                 hint="See tenantry doctor.",
             ) from error
-        deadline = time.monotonic() + seconds
-        while True:
-            with suppress(BlockingIOError):
-                fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-                return cls(descriptor)
-            if time.monotonic() >= deadline:
-                os.close(descriptor)
-                raise Unavailable(
-                    f"The placement {placement.folder} is in use.",
-                    hint="Try again when its requests have ended.",
-                )
-            time.sleep(_PAUSE)
+        if descriptor is None:
+            raise Unavailable(
+                f"The placement {placement.folder} is in use.",
+                hint="Try again when its requests have ended.",
+            )
+        return cls(descriptor)
 
     def close(self) -> None:
         """Let go of the lock."""
@@ -152,45 +146,80 @@ class Instance:
         return self.root / "templates"
 
     def prepare(self) -> None:
-        """Make the folders that are missing, readable by their owner alone."""
+        """Make the folders that are missing, readable by their owner alone; Unavailable if one cannot be made."""
         for folder in (self.root, self.staging, self.tenants, self.trash, self.templates):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise Unavailable(
+                    f"The folder {folder} cannot be made: {error.strerror}.",
+                    hint=f"See that you may write in {folder.parent} and that there is room on its disk.",
+                ) from error
 
     def placement(self, uid: str) -> Placement:
         """Name a tenant's placement."""
         return Placement(self.tenants / uid)
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of the operating system name the file that it is about, where only a descriptor was given."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def beside(database: Path) -> list[Path]:
+    """Name the files that SQLite may keep beside a database."""
+    return [database.with_name(database.name + ending) for ending in ("-wal", "-shm", "-journal")]
+
+
 def sync(path: Path) -> None:
-    """Flush a file, or a folder's entries, to the disk.
+    """Flush a file, or a folder's entries, to the disk; an OSError names it.
 
     Never a database that this process has open: closing any descriptor of it would drop SQLite's own locks.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with naming(path):
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager
 def locked(folder: Path, seconds: float = 60.0) -> Iterator[None]:
     """Be the only one, thread or process, who makes files in `folder`; wait at most `seconds`, or raise Unavailable."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = _lock(folder, os.O_RDONLY | os.O_DIRECTORY, fcntl.LOCK_EX, seconds, _PAUSE / 10)
     except OSError as error:
         raise Unavailable(
             f"The folder {folder} cannot be used: {error.strerror}.", hint="See tenantry doctor."
         ) from error
+    if descriptor is None:
+        raise Unavailable(f"The folder {folder} is locked by another process.", hint="Try again in a moment.")
     try:
-        deadline = time.monotonic() + seconds
-        while True:
-            with suppress(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            if time.monotonic() >= deadline:
-                raise Unavailable(f"The folder {folder} is locked by another process.", hint="Try again in a moment.")
-            time.sleep(_PAUSE / 10)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(path: Path, flags: int, how: int, seconds: float, pause: float) -> int | None:
+    """Open a file or a folder and lock it; None if others have it for all these seconds. Closing it is letting go."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + seconds
+    try:
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+                return descriptor
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                return None
+            time.sleep(pause)
+    except BaseException:
+        os.close(descriptor)
+        raise

@@ -96,6 +96,12 @@ class Settings:
     application: str = _setting(
         "gazette", _text, "The application of a new tenant: a folder of tenants/, or any module:factory."
     )
+    grace_days: float = _setting(
+        30.0, _number(0, 3650, float), "Days for which a renamed tenant's old name leads to the new one."
+    )
+    retired_days: float = _setting(
+        90.0, _number(0, 3650, float), "Days for which nobody else gets a name that was given up."
+    )
     threads: int = _setting(8, _number(1, 256), "Threads that answer requests; at most half of them for one tenant.")
     connections: int = _setting(1000, _number(10, 100000), "Open connections past which no more are accepted.")
     max_header: int = _setting(32768, _number(4096, 1 << 20), "The largest request header, in bytes.")

@@ -23,7 +23,9 @@ from tests.benchmarks import (
     gateway,
     load,
     memory,
+    million,
     neighbours,
+    proofs,
     serving,
     strangers,
     threads,
@@ -41,6 +43,12 @@ MEASURES: Mapping[str, Measure] = {
     "neighbours": neighbours.measure,
     "strangers": strangers.measure,
     "following": following.measure,
+    "million": million.measure,
+    "kills": proofs.kills,
+    "rivals": proofs.rivals,
+    "faults": proofs.faults,
+    "writers": proofs.writers,
+    "grammar": proofs.grammar,
 }
 _NEED_WRK = {"serve", "neighbours"}
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from tenantry.assembly import Platform, open_operations, open_platform
+from tenantry.assembly.desk import open_operations
+from tenantry.assembly.platform import Platform, open_platform
 from tenantry.operations import NewTenant, Operations
 from tenantry.placement import Placement
 

@@ -1,46 +1,95 @@
 """What an operator's verb needs: settings, book, catalog and builder."""
 
-import getpass
+import logging
 import os
+import pwd
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tenantry import settings
 from tenantry.address import Address, Kind
 from tenantry.application import Catalog
 from tenantry.assembly import sign
 from tenantry.builder import Builder
+from tenantry.errors import TenantryError, Unknown
 from tenantry.operations import Desk, Operations
 from tenantry.placement import Instance
-from tenantry.registry import Registry
+from tenantry.registry import Registry, Terms
 from tenantry.settings import Settings
 from tenantry.tenant import Tenant
 
-
-@contextmanager
-def open_operations(root: Path, overrides: Mapping[str, object] | None = None) -> Iterator[Operations]:
-    """Open the operator's desk on the instance folder that the settings below `root` name."""
-    with open_desk(root, sign.read(settings.read(root, os.environ, overrides).settings)) as desk:
-        yield Operations(desk)
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
-def open_desk(root: Path, known: Settings) -> Iterator[Desk]:
-    """Prepare the instance folder, open its registry and lay out the desk around it."""
+def open_operations(
+    root: Path, overrides: Mapping[str, object] | None = None, *, dry_run: bool = False, make: bool = True
+) -> Iterator[Operations]:
+    """Open the operator's desk on the instance folder that the settings below `root` name.
+
+    Who comes to write makes the folder if there is none, and first brings to its end what others were killed at. A
+    `dry_run` checks and answers and changes nothing; nor does who comes to read, with `make` False: without a folder
+    that is Unknown.
+    """
+    known = sign.read(settings.read(root, os.environ, overrides).settings)
+    if not make:
+        see_there(Instance(known.instance))
+    with ExitStack() as undo:
+        if dry_run and make:
+            known, make = _rehearsed(known, undo)
+        operations = Operations(undo.enter_context(open_desk(root, known, dry_run=dry_run, make=make)))
+        if make and not dry_run:
+            mend(operations)
+        yield operations
+
+
+@contextmanager
+def open_desk(root: Path, known: Settings, *, dry_run: bool = False, make: bool = True) -> Iterator[Desk]:
+    """Prepare the instance folder, if it is to be made, open its registry and lay out the desk around it."""
     instance = Instance(known.instance)
-    instance.prepare()
-    with Registry.open(instance.registry) as registry:
-        yield _desk(root, known, instance, registry)
-
-
-def _desk(root: Path, known: Settings, instance: Instance, registry: Registry) -> Desk:
+    if make:
+        instance.prepare()
+    terms = Terms(rehearsal=dry_run, retired_days=known.retired_days)
     catalog = Catalog(root)
+    with Registry.open(instance.registry, terms=terms) as registry:
+        yield Desk(
+            settings=known,
+            instance=instance,
+            registry=registry,
+            catalog=catalog,
+            builder=lambda: Builder(instance, catalog, public_url(known)),
+            who=operator(),
+            dry_run=dry_run,
+        )
 
-    def builder() -> Builder:
-        return Builder(instance, catalog, public_url(known))
 
-    return Desk(settings=known, instance=instance, registry=registry, catalog=catalog, builder=builder, who=operator())
+def mend(operations: Operations) -> None:
+    """Finish or undo what was interrupted; what cannot be mended now is the doctor's to tell and stops nobody."""
+    try:
+        for mended in operations.recover():
+            _log.info("%s: %s", mended.name or mended.uid, mended.says)
+    except (TenantryError, OSError) as error:
+        _log.info("what was interrupted cannot be mended now: %s", error)
+
+
+def _rehearsed(known: Settings, undo: ExitStack) -> tuple[Settings, bool]:
+    """Return the settings for a rehearsal, and whether its folder is to be made: where there is none, elsewhere."""
+    if Instance(known.instance).registry.is_file():
+        return known, False
+    elsewhere = Path(undo.enter_context(TemporaryDirectory(prefix="tenantry-")))
+    return replace(known, instance=elsewhere / "instance"), True
+
+
+def see_there(instance: Instance) -> None:
+    """Raise Unknown where there is no instance folder yet."""
+    if not instance.registry.is_file():
+        raise Unknown(
+            f"There is no instance folder at {instance.root} yet.",
+            hint="`tenantry add NAME` or `tenantry serve` makes it; or see --instance.",
+        )
 
 
 def public_url(known: Settings) -> Callable[[Tenant, str], str]:
@@ -53,8 +102,14 @@ def public_url(known: Settings) -> Callable[[Tenant, str], str]:
 
 
 def operator() -> str:
-    """Name the operating system's user for the journal."""
+    """Name the operating system's user for the journal, and behind sudo the person who typed it.
+
+    The environment alone proves nothing: LOGNAME is anybody's to set, and SUDO_USER is believed of root.
+    """
+    uid = os.getuid()
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"uid {uid}"
+    person = os.environ.get("SUDO_USER", "") if uid == 0 else ""
+    return f"{person} ({name})" if person.isprintable() and person not in {"", name} else name

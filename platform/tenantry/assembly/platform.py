@@ -12,8 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tenantry import log, settings, signals
-from tenantry.assembly.desk import open_desk
-from tenantry.builder import Built
+from tenantry.assembly.desk import mend, open_desk
 from tenantry.directory import Directory
 from tenantry.dispatch import Leasing
 from tenantry.errors import TenantryError
@@ -32,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 # So many factories that never return mean that something is wrong with more than one tenant.
 ABANDONED_LIMIT = 8
+# In maintenance the owner may look in: its application stays, unless what moves its data lets it go.
+_SERVED = frozenset({Status.ACTIVE, Status.MAINTENANCE})
 # Live applications whose config files are looked at in one round; all of the default capacity within a second.
 _NOTICED = 64
 # Seconds within which a request that had found its tenant has asked for a lease.
@@ -50,8 +51,9 @@ class Platform:
         desk = closing.enter_context(open_desk(root, known))
         self._instance, self._registry = desk.instance, desk.registry
         self.operations = Operations(desk)
+        mend(self.operations)
         self._builder = desk.builder()
-        self.pool = Pool(self._build, _limits(known), report=self._report)
+        self.pool = Pool(self._builder.build, _limits(known), probe=lambda built: built.probe(), report=self._report)
         closing.callback(self.pool.close)
         self.directory = Directory(self._registry.find)
         self._noticed = 0
@@ -67,7 +69,7 @@ class Platform:
         return Doors(
             domain=self.settings.domain,
             front_url=self.settings.front_url(),
-            leasing=Leasing(self.directory.find, self.pool.lease),
+            leasing=Leasing(self.directory.find, self.pool.lease, self.settings.url),
             peek=self.directory.peek,
             not_ready=self.not_ready,
             keeper=self._keeper,
@@ -83,15 +85,15 @@ class Platform:
 
     def _apply(self, changes: Changes) -> None:
         """Bring this process up to the registry: addresses first, then live applications."""
-        if changes.rewound:  # revisions of now say nothing about what was built before
+        if changes.rewound:  # revisions of now say nothing about what was built before, whoever it is
             self.directory.forget()
             self.pool.retire()
-        shut = [tenant for tenant in changes.tenants if tenant.status is not Status.ACTIVE]
+        shut = [tenant for tenant in changes.tenants if tenant.status not in _SERVED]
         self._lately.extend((monotonic(), tenant) for tenant in shut)
         self.directory.forget([*(tenant.uid for tenant in changes.tenants), *changes.gone])
         self.pool.retire([*(tenant.uid for tenant in shut), *changes.gone])
         for tenant in changes.tenants:
-            if tenant.status is Status.ACTIVE:
+            if tenant.status in _SERVED:
                 self.pool.follow(tenant)
             signals.tell(signals.tenant_changed, tenant.uid, tenant=tenant)
 
@@ -102,7 +104,7 @@ class Platform:
             self.pool.follow(replace(tenant, moved=tenant.revision))
 
     def _notice_edits(self) -> None:
-        """Want a new build where an operator has edited config.toml or .env by hand; of many tenants some a round."""
+        """Want a new build where a config file was edited by hand; of many tenants some a round."""
         built = self.pool.built()
         begin = self._noticed if self._noticed < len(built) else 0
         self._noticed = begin + _NOTICED
@@ -110,17 +112,11 @@ class Platform:
             if live.edited():
                 self.pool.outdate(uid)
 
-    def _build(self, tenant: Tenant, mount: str) -> Built:
-        """Build, and note the end of a trouble that another process, or this one before a restart, has noted."""
-        built = self._builder.build(tenant, mount)
-        try:
-            self._report(tenant, None)
-        except Exception:  # noqa: BLE001 - a book that cannot be written must not lose what was built
-            _log.exception("nobody could be told that %s is built", tenant.name)
-        return built
-
     def _report(self, tenant: Tenant, reason: str | None) -> None:
-        """Write one journal line when a tenant's build begins to fail and one when that ends, whoever serves it."""
+        """Write one journal line when a tenant's build begins to fail and one when that ends, whoever serves it.
+
+        The end is noted at every build: another process, or this one before a restart, may have noted the beginning.
+        """
         self._registry.tell(tenant.uid, tenant.name, reason)
 
     def not_ready(self) -> list[str]:

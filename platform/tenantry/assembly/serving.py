@@ -15,10 +15,10 @@ from werkzeug.serving import run_simple
 from tenantry import settings
 from tenantry.__about__ import __version__
 from tenantry.assembly import sign
-from tenantry.assembly.desk import open_desk
+from tenantry.assembly.desk import open_desk, see_there
 from tenantry.assembly.platform import Platform, open_platform
 from tenantry.errors import Refused, TenantryError, Unavailable
-from tenantry.operations import NewTenant, Operations
+from tenantry.operations import NewTenant, Operations, Search
 from tenantry.placement import Instance
 from tenantry.server import Options, Server
 from tenantry.server.sockets import listen
@@ -51,7 +51,6 @@ def serve(root: Path, overrides: Mapping[str, object], demo: bool, announce: Cal
         port: int = listening[0].getsockname()[1]
         platform = undo.enter_context(open_platform(root, {**overrides, "port": port}))
         undo.enter_context(sign.hang(Instance(known.instance), port))
-        platform.operations.recover()
         if demo:
             _add_demo(platform.operations)
         server = Server(platform.application, _options(platform.settings), platform.lane, listening)
@@ -80,17 +79,18 @@ def _options(known: Settings) -> Options:
 
 def _add_demo(operations: Operations) -> None:
     """Make two tenants where there has never been one."""
-    if operations.journal(limit=1):
+    if operations.journal(search=Search(limit=1)):
         return
     for name, title in DEMO:
         operations.add(NewTenant(name=name, title=title, path=True, config={"SIGN_UP_OPEN": True}))
 
 
 def _started(platform: Platform) -> Started:
-    """Tell of the first few tenants."""
-    every = platform.operations.list().tenants
-    first = tuple((listed.tenant.name, listed.urls) for listed in every[:_SHOWN])
-    return Started(platform.settings.front_url(), first, platform.settings.instance, len(every) - len(first))
+    """Tell of the first few tenants; the others are only counted."""
+    few = platform.operations.list(limit=_SHOWN)
+    first = tuple((listed.tenant.name, listed.urls) for listed in few.tenants)
+    more = 0 if few.after is None else platform.operations.count() - len(first)
+    return Started(platform.settings.front_url(), first, platform.settings.instance, more)
 
 
 def _begin_self_test(platform: Platform, server: Server) -> list[TenantryError]:
@@ -134,7 +134,8 @@ def _self_test(platform: Platform, server: Server) -> None:
 def dev(root: Path, overrides: Mapping[str, object], name: str, port: int) -> int:
     """Serve one tenant with reloader and debugger, on the loopback address only."""
     known = settings.read(root, os.environ, {**overrides, "port": port}).settings
-    with open_desk(root, known) as desk, desk.builder().opened(desk.registry.get(name)) as app:
+    see_there(Instance(known.instance))
+    with open_desk(root, known, make=False) as desk, desk.builder().opened(desk.registry.get(name)) as app:
         if app is None:
             raise Refused(f"The application of {name} is not a Flask one.", hint="Use its own reloader.")
         app.debug = True

@@ -12,8 +12,8 @@ from flask import Flask
 from sqlalchemy import Engine
 
 from tenantry import databases, log, signals
-from tenantry.application import Application
-from tenantry.builder import commands, config
+from tenantry.application import DEFAULTS, Application
+from tenantry.builder import commands, config, probe
 from tenantry.builder.sharing import Shared, building, install
 from tenantry.errors import Refused, TenantryError, Unavailable, reason
 from tenantry.placement import Instance, Placement
@@ -38,7 +38,18 @@ class Built:
     It holds its placement's lock shared for its whole life, so that nobody moves the data under it.
     """
 
-    __slots__ = ("__weakref__", "_closing", "_stamp", "_watched", "app", "engines", "flask", "mount", "tenant")
+    __slots__ = (
+        "__weakref__",
+        "_closing",
+        "_stamp",
+        "_visit",
+        "_watched",
+        "app",
+        "engines",
+        "flask",
+        "mount",
+        "tenant",
+    )
 
     def __init__(self, tenant: Tenant, mount: str, closing: ExitStack) -> None:
         self.tenant = tenant
@@ -48,6 +59,7 @@ class Built:
         self.engines: tuple[Engine, ...] = ()
         self._watched: tuple[str, ...] = ()
         self._stamp: tuple[int, ...] = ()
+        self._visit: probe.Visit | None = None
         self._closing = closing
         _open[id(self)] = self
 
@@ -57,14 +69,24 @@ class Built:
             engine.dispose()
             engine.clear_compiled_cache()
 
-    def watch(self, placement: Placement) -> None:
-        """Remember when the tenant's config files were last written; before they are read."""
-        self._watched = (str(placement.config), str(placement.secrets))
+    def probe(self) -> None:
+        """Visit it once as a visitor would, or raise Unavailable; no connection stays open after it."""
+        if self._visit is None:
+            raise Unavailable("This application is not built yet.")
+        try:
+            probe.ask(self.app, self.flask, self._visit)
+        finally:
+            self.rest()
+
+    def watch(self, *files: Path) -> None:
+        """Remember when the config files were last written, or that they are not there; before they are read."""
+        self._watched = tuple(map(str, files))
         self._stamp = tuple(map(_written, self._watched))
 
     def edited(self) -> bool:
-        """Tell whether a config file was written since this was built; cheap, as it is asked of all the time."""
-        return tuple(map(_written, self._watched)) != self._stamp
+        """Tell, once for each edit, whether a config file was written since; cheap, as it is asked of all the time."""
+        before, self._stamp = self._stamp, tuple(map(_written, self._watched))
+        return self._stamp != before
 
     def close(self) -> None:
         """Dispose of engines and let go of the placement; idempotent."""
@@ -96,6 +118,7 @@ class Builder:
         self._url = url
         self._shared: dict[str, Shared] = {}
         install()
+        probe.listen()
 
     def layers(self, tenant: Tenant) -> list[config.Layer]:
         """List the layers of a tenant's config with the name of each source, the last of which wins."""
@@ -112,8 +135,9 @@ class Builder:
         with ExitStack() as undo:
             built = Built(tenant, mount, undo)
             undo.callback(placement.hold().close)
-            built.watch(placement)
-            self._make(built, placement)
+            application = self._catalog.get(tenant.application)
+            built.watch(placement.config, placement.secrets, application.folder / DEFAULTS)
+            self._make(built, placement, application)
             signals.tell(signals.tenant_built, tenant.uid, tenant=tenant, mount=mount, app=built.app)
             closing = ExitStack()
             closing.callback(signals.tell, signals.tenant_disposed, tenant.uid, tenant=tenant, mount=mount)
@@ -121,10 +145,9 @@ class Builder:
             built._closing = closing
         return built
 
-    def _make(self, built: Built, placement: Placement) -> None:
-        tenant = built.tenant
-        application = self._catalog.get(tenant.application)
-        own = config.own(tenant, built.mount, placement, self._url(tenant, built.mount))
+    def _make(self, built: Built, placement: Placement, application: Application) -> None:
+        tenant, url = built.tenant, self._url(built.tenant, built.mount)
+        own = config.own(tenant, built.mount, placement, url)
         values: dict[str, object] = {}
         for _, layer in config.layers(tenant, application.defaults, placement):
             values.update(layer)
@@ -134,6 +157,7 @@ class Builder:
             if isinstance(app, Flask):
                 self._settle(built, app, placement, own)
         built.app = _marked(app, log.Mark(tenant.name, tenant.uid))
+        built._visit = probe.Visit(url, built.mount, application.folder)
 
     def _settle(self, built: Built, app: Flask, placement: Placement, own: dict[str, object]) -> None:
         built.flask = app

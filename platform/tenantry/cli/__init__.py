@@ -16,21 +16,35 @@ __all__ = ["main", "tenants_group"]
 
 # Each command with the file that holds it and the first line of its help, in the order in which a newcomer needs them.
 _COMMANDS = {
-    "serve": ("serving", "Serve all tenants until Ctrl-C or SIGTERM."),
-    "add": ("tenants", "Add a tenant; it answers as soon as this ends."),
-    "list": ("tenants", "List all tenants."),
-    "show": ("tenants", "Show everything about a tenant, and what is wrong."),
-    "path": ("tenants", "Print the folder of a tenant."),
-    "suspend": ("tenants", "Stop admitting visitors, in every process."),
-    "resume": ("tenants", "Admit visitors again."),
-    "remove": ("tenants", "Take a tenant's addresses away; keep its folder."),
-    "config": ("config", "Read and write the config of a tenant."),
-    "run": ("inside", "Run a command of the tenant's application."),
-    "shell": ("inside", "Open Python with the tenant's application."),
-    "dev": ("serving", "Serve one tenant with reloader and debugger."),
-    "journal": ("checks", "Show what was done, newest first."),
-    "doctor": ("checks", "Check settings, folders, configs and databases."),
-    "completion": ("checks", "Print the completion script of a shell."),
+    "Serve": {
+        "serve": ("serving", "Serve all tenants until Ctrl-C or SIGTERM."),
+        "dev": ("serving", "Serve one tenant with reloader and debugger."),
+    },
+    "Tenants": {
+        "add": ("adding", "Add a tenant; it answers as soon as this ends."),
+        "clone": ("adding", "Add a tenant with the data and config of another one."),
+        "rename": ("naming", "Give a tenant another name; the old one leads there."),
+        "domain": ("naming", "Give a tenant domains of its own."),
+        "suspend": ("admitting", "Stop admitting visitors, in every process."),
+        "resume": ("admitting", "Admit visitors again."),
+        "maintenance": ("admitting", "Tell visitors to come back later, or end that."),
+        "restart": ("admitting", "Build the application anew; the old one answers until then."),
+        "remove": ("removing", "Take a tenant's addresses away; keep its folder."),
+        "purge": ("removing", "Delete removed tenants for good."),
+    },
+    "Config and application": {
+        "config": ("config", "Read and write the config of a tenant."),
+        "run": ("inside", "Run a command of the tenant's application."),
+        "shell": ("inside", "Open Python with the tenant's application."),
+    },
+    "Look": {
+        "list": ("looking", "List tenants by name; on a terminal the first 100."),
+        "show": ("looking", "Show everything about a tenant, and what is wrong."),
+        "path": ("looking", "Print the folder of a tenant."),
+        "journal": ("journal", "Show who did what, newest first."),
+        "doctor": ("checks", "Check settings, folders, configs and databases."),
+        "completion": ("checks", "Print the completion script of a shell."),
+    },
 }
 
 
@@ -48,7 +62,7 @@ def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) 
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 some failed, 2 invalid, 3 unknown, 4 refused, 5 unavailable.",
-    commands_in=_COMMANDS,
+    sections=_COMMANDS,
 )
 @click.option("--root", metavar="FOLDER", help="The checkout or working folder; found from here upwards.")
 @click.option("--instance", metavar="FOLDER", help="The folder of everything the platform keeps.")

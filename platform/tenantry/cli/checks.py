@@ -1,32 +1,10 @@
-"""Commands that look: journal, doctor; and completion, which a shell asks for."""
+"""Commands that look after the installation: doctor; and completion, which a shell asks for."""
 
 import click
 from click.shell_completion import get_completion_class
 
 from tenantry.cli import paper
-from tenantry.cli.place import desk, place, tenant_names
-from tenantry.cli.spelling import entry_document
-
-
-@click.command("journal")
-@click.argument("name", required=False, shell_complete=tenant_names)
-@click.option("--limit", "-n", type=click.IntRange(1, 100000), default=100, show_default=True, help="Lines at most.")
-@paper.json_option
-@click.pass_context
-def journal_command(context: click.Context, /, name: str | None, limit: int, as_json: bool) -> None:
-    """Show what was done, newest first.
-
-    With NAME, what was done to that tenant, removed or not.
-    """
-    with desk(context) as operations:
-        entries = operations.journal(name, limit)
-    if as_json:
-        paper.document([entry_document(entry) for entry in entries])
-        return
-    paper.table(
-        ("at", "who", "verb", "tenant", "detail"),
-        [(entry.at, entry.who, entry.verb, entry.name, entry.detail or "") for entry in entries],
-    )
+from tenantry.cli.place import desk, place
 
 
 @click.command("doctor")
@@ -41,7 +19,7 @@ def doctor_command(context: click.Context, /, repair: bool, as_json: bool) -> No
     from tenantry.doctor import examine
 
     if repair:
-        with desk(context) as operations:
+        with desk(context, make=False) as operations:
             for mended in operations.recover():
                 click.echo(f"{mended.name or mended.uid}: {mended.says}", err=True)
     where = place(context)

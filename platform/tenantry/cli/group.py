@@ -11,6 +11,11 @@ import click
 class Commands(click.Group):
     """A group in which a typing error gets a suggestion, in one line, whatever the version of click."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the order in which they were made."""
+        del ctx
+        return list(self.commands)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -25,30 +30,33 @@ class Commands(click.Group):
 
 
 class Root(Commands):
-    """The group of all commands: `commands_in` names the file of each, read when it is asked for, and its help."""
+    """The group of all commands, in sections: of each the file, read when it is asked for, and its help."""
 
-    def __init__(self, *args: Any, commands_in: Mapping[str, tuple[str, str]], **options: Any) -> None:
+    def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, tuple[str, str]]], **options: Any) -> None:
         super().__init__(*args, **options)
-        self._commands_in = commands_in
+        self._sections = sections
+        self._files = {name: file for section in sections.values() for name, (file, _) in section.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the commands in the order in which they were given."""
         del ctx
-        return list(self._commands_in)
+        return list(self._files)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command's file and return the command."""
         del ctx
-        if cmd_name not in self._commands_in:
+        if cmd_name not in self._files:
             return None
-        found = getattr(import_module(f"tenantry.cli.{self._commands_in[cmd_name][0]}"), f"{cmd_name}_command")
+        found = getattr(import_module(f"tenantry.cli.{self._files[cmd_name]}"), f"{cmd_name}_command")
         return found if isinstance(found, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing one of them."""
         del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in self._commands_in.items()])
+        width = max(map(len, self._files))
+        for title, section in self._sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:{width}}", line) for name, (_, line) in section.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command and turn whatever it raises into one line and an exit code.

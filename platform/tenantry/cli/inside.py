@@ -2,7 +2,8 @@
 
 import click
 
-from tenantry.cli.place import desk, tenant_names
+from tenantry.cli.completing import tenant_names
+from tenantry.cli.place import desk
 
 name_argument = click.argument("name", shell_complete=tenant_names)
 

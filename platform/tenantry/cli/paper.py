@@ -11,10 +11,14 @@ from threading import Timer
 
 import click
 
-COLOURS = {"active": "green", "adding": "cyan", "suspended": "yellow", "removed": "red", "ok": "green", "wrong": "red"}
+COLOURS = {
+    **dict.fromkeys(("active", "ok"), "green"),
+    "adding": "cyan",
+    **dict.fromkeys(("suspended", "maintenance"), "yellow"),
+    **dict.fromkeys(("removed", "purging", "wrong"), "red"),
+}
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
 
 def on_terminal() -> bool:
@@ -32,14 +36,18 @@ def document(value: object) -> None:
     click.echo(json.dumps(value, indent=2, default=_plain))
 
 
+def documents(values: Iterable[object]) -> None:
+    """Print one JSON document, a list, value by value as they come."""
+    _stream(_pieces(values))
+
+
 def table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows: as a table on a terminal, else one line a row, values whole and separated by tabs, no titles."""
     if on_terminal():
         lines = [["\n".join(_lines(value)) for value in row] for row in rows]
         import_module("tenantry.cli.rich_paper").table(titles, lines)
         return
-    for row in rows:
-        click.echo("\t".join(cell(value) for value in row))
+    _stream("\t".join(cell(value) for value in row) + "\n" for row in rows)
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
@@ -95,6 +103,21 @@ def size(number: int | None) -> str:
             break
         left /= 1024
     return f"{left:.0f} {unit}" if unit == "bytes" else f"{left:.1f} {unit}"
+
+
+def _pieces(values: Iterable[object]) -> Iterator[str]:
+    between = "[\n  "
+    for value in values:
+        yield between + json.dumps(value, indent=2, default=_plain).replace("\n", "\n  ")
+        between = ",\n  "
+    yield "[]\n" if between.startswith("[") else "\n]\n"
+
+
+def _stream(pieces: Iterable[str]) -> None:
+    """Write text as it comes, a buffer at a time; that its reader has left is noticed here, not when Python ends."""
+    for piece in pieces:
+        sys.stdout.write(piece)
+    sys.stdout.flush()
 
 
 def _lines(value: object) -> list[str]:

@@ -1,4 +1,8 @@
-"""Where a command works: the root, the desk that is opened there, and how the command itself is spelled."""
+"""Where a command works: the root, the desk that is opened there, and how the command itself is spelled.
+
+A rehearsal (`--dry-run`) is opened here too: its desk checks and answers everything and writes nothing, so that a
+command differs only in what it says: `be` spells the "is" of a change.
+"""
 
 import os
 import shutil
@@ -13,6 +17,22 @@ import click
 
 if TYPE_CHECKING:
     from tenantry.operations import Operations
+
+
+_DRY_RUN = "tenantry.dry_run"
+
+
+def _remember(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    context.meta[_DRY_RUN] = wanted
+
+
+dry_run_option = click.option(
+    "--dry-run",
+    is_flag=True,
+    expose_value=False,
+    callback=_remember,
+    help="Say what would be done, and write nothing.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +72,23 @@ def find_root(here: Path) -> Path:
 
 
 @contextmanager
-def desk(context: click.Context) -> "Iterator[Operations]":
-    """Open the operator's desk for one command."""
-    from tenantry.assembly import open_operations
+def desk(context: click.Context, *, make: bool = True) -> "Iterator[Operations]":
+    """Open the operator's desk for one command; one that only looks makes no instance folder, and none is Unknown."""
+    from tenantry.assembly.desk import open_operations
 
-    where = place(context)
-    with open_operations(where.root, where.overrides) as operations:
+    where, dry_run = place(context), is_rehearsal(context)
+    with open_operations(where.root, where.overrides, make=make, dry_run=dry_run) as operations:
         yield operations
+
+
+def is_rehearsal(context: click.Context) -> bool:
+    """Tell whether nothing is to be written."""
+    return bool(context.meta.get(_DRY_RUN))
+
+
+def be(context: click.Context) -> str:
+    """Spell the verb of a change that was made, or would be: acme *is* suspended."""
+    return "would be" if is_rehearsal(context) else "is"
 
 
 def command_line(where: Place) -> str:
@@ -81,16 +111,6 @@ def _spelled(root: Path) -> str:
             near = os.path.relpath(script)
             return near if not near.startswith(os.pardir) else str(script)
     return f"{sys.executable} -m tenantry"
-
-
-def tenant_names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the name of a tenant; silent when nothing can be read."""
-    try:
-        with desk(context) as operations:
-            names = [listed.tenant.name for listed in operations.list().tenants]
-    except Exception:  # noqa: BLE001 - a shell that completes must never show an error
-        return []
-    return [name for name in names if name.startswith(incomplete)]
 
 
 def _options(context: click.Context) -> dict[str, object]:

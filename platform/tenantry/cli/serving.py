@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 import click
 
 from tenantry.cli import paper
-from tenantry.cli.place import Place, command_line, place, tenant_names
+from tenantry.cli.completing import tenant_names
+from tenantry.cli.place import Place, command_line, place
 
 if TYPE_CHECKING:
-    from tenantry.assembly import Started
+    from tenantry.assembly.serving import Started
 
 _PORT = click.IntRange(0, 65535)
 
@@ -25,7 +26,7 @@ def serve_command(context: click.Context, /, no_demo: bool, opens: bool, **given
 
     What has begun by then is finished. On an empty instance folder two demo tenants are made first.
     """
-    from tenantry.assembly import serve
+    from tenantry.assembly.serving import serve
 
     where = place(context, **given)
 
@@ -48,7 +49,7 @@ def dev_command(context: click.Context, /, name: str, port: int) -> None:
 
     On the loopback address only: whoever reaches the debugger may run anything.
     """
-    from tenantry.assembly import dev
+    from tenantry.assembly.serving import dev
 
     where = place(context)
     context.exit(dev(where.root, where.overrides, name, port))

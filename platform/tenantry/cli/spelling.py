@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from tenantry.cli import paper
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tenantry.operations import Entry, Shown
     from tenantry.tenant import Tenant
 
@@ -25,9 +27,13 @@ def tenant_document(tenant: "Tenant", urls: tuple[str, ...]) -> dict[str, object
 
 def shown_document(shown: "Shown") -> dict[str, object]:
     """Spell all facts of a tenant for JSON."""
-    state = shown.schema
+    state, notice = shown.schema, shown.notice
     return {
         **tenant_document(shown.tenant, shown.urls),
+        "domain": shown.tenant.domain or None,
+        "old_names": [{"name": name, "until": until} for name, until in _old_names(shown).items()],
+        "maintenance": notice and {"message": notice.message, "retry_after": notice.retry_after},
+        "pending": shown.pending or None,
         "placement": shown.placement,
         "database_size": shown.size,
         "schema": state and {"current": state.current, "head": state.head, "pending": state.pending},
@@ -48,7 +54,11 @@ def shown_facts(shown: "Shown") -> list[tuple[str, object]]:
         ("title", tenant.title),
         ("status", tenant.status.value),
         ("because", tenant.reason),
+        ("visitors read", _notice(shown)),
+        ("under way", shown.pending),
         ("addresses", shown.urls),
+        ("primary domain", tenant.domain),
+        ("old names", [f"{name} leads here until {until}" for name, until in _old_names(shown).items()]),
         ("application", tenant.application),
         ("uid", tenant.uid),
         ("revision", tenant.revision),
@@ -73,10 +83,55 @@ def entry_document(entry: "Entry") -> dict[str, object]:
         "uid": entry.uid,
         "name": entry.name,
         "detail": entry.detail,
+        "before": entry.before,
+        "after": entry.after,
     }
 
 
 def entry_line(entry: "Entry") -> str:
     """Spell a journal line for a reader."""
-    detail = "; ".join(f"{name}: {paper.cell(value)}" for name, value in entry.detail.items())
-    return " ".join(part for part in (entry.at, entry.who, entry.verb, detail) if part)
+    detail = [f"{name}: {paper.cell(value)}" for name, value in remarks(entry).items()]
+    told = "; ".join([*detail, *changes(entry)])
+    return " ".join(part for part in (entry.at, entry.who, entry.verb, told) if part)
+
+
+def remarks(entry: "Entry") -> dict[str, object]:
+    """Return what a line tells beside the change itself."""
+    return {key: value for key, value in entry.detail.items() if key not in {**entry.before, **entry.after}}
+
+
+def changes(entry: "Entry") -> list[str]:
+    """Spell what a line changed, before -> after; of lists only what differs."""
+    old, new = _flat(entry.before), _flat(entry.after)
+    found = []
+    for key in {**old, **new}:
+        was, now = map(paper.cell, _differing(old.get(key), new.get(key)))
+        if was != now:
+            found.append(f"{key}: {was or 'nothing'} -> {now or 'nothing'}" if old else f"{key}: {now}")
+    return found
+
+
+def _flat(values: "Mapping[str, object]") -> dict[str, object]:
+    """Spell what is inside a value with its name before it; a digest tells a reader nothing."""
+    found: dict[str, object] = {}
+    for key, value in values.items():
+        inside = {f"{key} {inner}": one for inner, one in value.items()} if isinstance(value, dict) else {key: value}
+        found.update({name: one for name, one in inside.items() if not name.endswith(" digest")})
+    return found
+
+
+def _differing(old: object, new: object) -> tuple[object, object]:
+    if isinstance(old, list) and isinstance(new, list):
+        return [one for one in old if one not in new], [one for one in new if one not in old]
+    return old, new
+
+
+def _old_names(shown: "Shown") -> dict[str, str]:
+    """Return the names it was called by, which lead to it, and until when."""
+    return {place.address.value: place.until for place in shown.places if place.until}
+
+
+def _notice(shown: "Shown") -> str:
+    if shown.notice is None:
+        return ""
+    return f"{shown.notice.message or 'that it is in maintenance'} (Retry-After: {shown.notice.retry_after})"

@@ -32,3 +32,15 @@ def typed(text: str) -> object:
         return text
     # A line break could smuggle in a second key: then it was meant as text.
     return found["value"] if found.keys() == {"value"} else text
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(text: str) -> int:
+    """Read a time as it is typed, such as 600, 10m or 2h, in seconds."""
+    unit = _UNITS.get(text[-1:], 0)
+    digits = text[:-1] if unit else text
+    if not (digits.isascii() and digits.isdigit()):
+        raise Invalid(f"{text!r} is no time.", hint="Give seconds, or 10m, 2h, 1d.")
+    return int(digits) * (unit or 1)

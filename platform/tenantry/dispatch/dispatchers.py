@@ -1,15 +1,17 @@
 """The dispatchers: each finds a name in a request by one rule and serves it from a lease."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
 
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound, ServiceUnavailable
-from werkzeug.utils import redirect
 
 from tenantry import address
 from tenantry.dispatch.body import serve
 from tenantry.dispatch.leasing import Alone, Lend
+from tenantry.dispatch.maintenance import Bypass
+from tenantry.dispatch.redirects import to_slash
+from tenantry.dispatch.target import agreed
 from tenantry.errors import Invalid, Refused, TenantryError, Unavailable, Unknown
 from tenantry.pool import Build, Decline, Lease, Pool
 
@@ -22,7 +24,6 @@ _REMEMBERED = 16384
 _PARK = "tenantry.park"
 
 Refuse = Callable[[TenantryError], "WSGIApplication"]
-Responder = Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]]
 
 
 class _Dispatcher:
@@ -44,16 +45,37 @@ class _Dispatcher:
             raise AttributeError("this dispatcher leases from elsewhere")
         return self._alone.pool
 
-    def _await(self, environ: "WSGIEnvironment", name: str, mount: str, error: Unavailable) -> Lease:
-        """Wait for the build that stands between the request and its lease, outside this thread if the server can."""
-        build = error.awaits
-        if not isinstance(build, Build):
-            raise error
+    def _otherwise(self, environ: "WSGIEnvironment", name: str, mount: str, error: Unavailable) -> Lease:
+        """Lease in spite of an error: past a notice of maintenance, after the build that stands between, or both."""
+        try:
+            way: Callable[[], Lease] = partial(self._lease, name, mount)
+            if isinstance(error.bypass, Bypass):
+                past = error.bypass.through(environ)
+                if past is None:
+                    raise error
+                try:
+                    return past()
+                except Unavailable as starting:
+                    way, error = past, starting
+            build = error.awaits
+            if not isinstance(build, Build):
+                raise error
+            self._attend(environ, build)
+            return way()
+        finally:
+            del error  # else error and frame keep each other, and a crowd fills memory until a collection
+
+    def _attend(self, environ: "WSGIEnvironment", build: Build) -> None:
+        """Wait for a build to end, outside this thread if the server can."""
         park = environ.get(_PARK)
         if park is not None and self._alone is None:
             park(build)  # does not return: the request comes back once the build has ended
         build.attend()
-        return self._lease(name, mount)
+
+    def _declined(self, declined: Decline) -> "WSGIApplication":
+        """Choose what answers where there shall be no application: what says so brings, or what is there for nobody."""
+        answer: WSGIApplication = declined.answer or self._refuse(_nobody())
+        return answer
 
 
 class SubdomainDispatcher(_Dispatcher):
@@ -85,12 +107,11 @@ class SubdomainDispatcher(_Dispatcher):
             try:
                 lease = self._lease(name, "")
             except Unavailable as error:
-                lease = self._await(environ, name, "", error)
+                lease = self._otherwise(environ, name, "", error)
         except TenantryError as error:
             return self._refuse(error)(environ, start_response)
         except Decline as declined:
-            answer: WSGIApplication = declined.answer or self._refuse(_nobody())
-            return answer(environ, start_response)
+            return self._declined(declined)(environ, start_response)
         if known is None:
             remember(self._names, raw, name)
         return serve(lease, environ, start_response)
@@ -115,9 +136,11 @@ class DomainDispatcher(_Dispatcher):
             try:
                 lease = self._lease(name, "")
             except Unavailable as error:
-                lease = self._await(environ, name, "", error)
+                lease = self._otherwise(environ, name, "", error)
         except TenantryError as error:
             return self._refuse(error)(environ, start_response)
+        except Decline as declined:
+            return self._declined(declined)(environ, start_response)
         return serve(lease, environ, start_response)
 
 
@@ -153,11 +176,11 @@ class PathDispatcher(_Dispatcher):
             return self._default(environ, start_response)
         try:
             if fresh:
-                inside = _agreed(environ, name)
+                inside = agreed(environ, name)
             try:
                 lease = self._lease(name, mount)
             except Unavailable as error:
-                lease = self._await(environ, name, mount, error)
+                lease = self._otherwise(environ, name, mount, error)
         except TenantryError as error:
             return self._refuse(error)(environ, start_response)
         except Decline as declined:
@@ -172,37 +195,11 @@ class PathDispatcher(_Dispatcher):
         return serve(lease, environ, start_response)
 
 
-def _agreed(environ: "WSGIEnvironment", name: str) -> str:
-    """Return how the raw target begins inside the mount, or raise Invalid where it names another tenant.
-
-    PATH_INFO is what the server decoded, some with doubled slashes collapsed. A raw target lacks SCRIPT_NAME where a
-    proxy takes it off the path and tells it in a header.
-    """
-    raw = environ.get("REQUEST_URI") or environ.get("RAW_URI")
-    if raw is None:
-        return f"/{name}/"
-    outer = environ.get("SCRIPT_NAME", "")
-    for given in (outer, ""):
-        depth = given.count("/")
-        parts = raw.partition("?")[0].split("/", depth + 2)
-        before = "/".join(parts[: depth + 1])
-        if parts[depth + 1 : depth + 2] == [name] and unquote(before, "latin-1") == given:
-            return f"{before}/{name}/"
-    raise Invalid("The request's path is spelled in two ways.", hint="Ask for it without encoded or doubled slashes.")
-
-
 def remember(known: dict[str, Any], key: str, value: Any) -> None:
     """Keep a spelling that led to a lease; when there are too many, begin again."""
     if len(known) >= _REMEMBERED:
         known.clear()
     known[key] = value
-
-
-def to_slash(mount: str, query: str) -> Responder:
-    """Redirect to where the mounted application begins, query kept, method kept, never to another host."""
-    inside = f"/{quote(mount.lstrip('/'), encoding='latin-1')}/"
-    response: Responder = redirect(inside + (f"?{query}" if query else ""), code=308)
-    return response
 
 
 def as_http_exception(error: TenantryError) -> HTTPException:

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from werkzeug.exceptions import HTTPException
 
-from tenantry.address import Kind
+from tenantry.address import Address, Kind
+from tenantry.dispatch.maintenance import Bypass
+from tenantry.dispatch.redirects import Moved
+from tenantry.errors import Unavailable
 from tenantry.pool import Decline, Lease, Pool
 from tenantry.tenant import Status, Tenant
 
@@ -27,28 +31,62 @@ class Lend(Protocol):
 
 
 class Leasing:
-    """Find the tenant at an address, let it admit the visitor, and lease its live application."""
+    """Find the tenant at an address, let it admit the visitor, and lease its live application.
 
-    def __init__(self, find: Callable[[Kind, str], Tenant], lease: Callable[[Tenant, str], Lease]) -> None:
+    A tenant found where it is not at home declines with a redirect; `url` spells the public URL of an address.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[Kind, str], Tenant],
+        lease: Callable[[Tenant, str], Lease],
+        url: Callable[[Address], str],
+    ) -> None:
         self._find = find
         self._lease = lease
+        self._url = url
 
     def by_subdomain(self, name: str, mount: str) -> Lease:
         """Lease the tenant whose subdomain is `name`."""
-        return self._of(self._find(_SUBDOMAIN, name), mount)
+        tenant = self._find(_SUBDOMAIN, name)
+        if tenant.status is _ACTIVE and tenant.name == name:
+            return self._lease(tenant, mount)
+        return self._examine(tenant, Address(_SUBDOMAIN, name), mount)
 
     def by_path(self, name: str, mount: str) -> Lease:
         """Lease the tenant whose path segment is `name`."""
-        return self._of(self._find(_PATH, name), mount)
+        tenant = self._find(_PATH, name)
+        if tenant.status is _ACTIVE and tenant.name == name:
+            return self._lease(tenant, mount)
+        return self._examine(tenant, Address(_PATH, name), mount)
 
     def by_domain(self, name: str, mount: str) -> Lease:
         """Lease the tenant whose custom domain is `name`."""
-        return self._of(self._find(_DOMAIN, name), mount)
+        tenant = self._find(_DOMAIN, name)
+        if tenant.status is _ACTIVE and tenant.domain == name:
+            return self._lease(tenant, mount)
+        return self._examine(tenant, Address(_DOMAIN, name), mount)
 
-    def _of(self, tenant: Tenant, mount: str) -> Lease:
-        if tenant.status is not _ACTIVE:
+    def _examine(self, tenant: Tenant, where: Address, mount: str) -> Lease:
+        """Decide about a tenant that is not plainly open and at home: who is shut says so, wherever it is asked."""
+        moved = self._moved(tenant, where)
+        try:
             tenant.admit()
+        except Unavailable as error:
+            if tenant.status is Status.MAINTENANCE:
+                lease = partial(self._lease, tenant, mount)
+                error.bypass = Bypass(tenant, mount, self._url(where), moved, lease)
+            raise
+        if moved is not None:
+            raise Decline(moved)
         return self._lease(tenant, mount)
+
+    def _moved(self, tenant: Tenant, where: Address) -> Moved | None:
+        """Make the redirect to where the tenant is at home, if that is not here."""
+        home = tenant.home(where.kind, where.value)
+        if home == where.value:
+            return None
+        return Moved(self._url(Address(where.kind, home)), where.value if where.kind is _PATH else "")
 
 
 @dataclass(frozen=True, slots=True)

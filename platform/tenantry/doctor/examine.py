@@ -34,10 +34,11 @@ def _inside(root: Path, instance: Instance) -> Iterator[Check]:
         yield Check("registry", False, error.says, error.hint)
         return
     with registry:
-        look = rooms.Look(instance, registry, Catalog(root), registry.list(include_removed=True))
-        tenants = f"{len(look.standing)} tenant{'' if len(look.standing) == 1 else 's'}"
+        look = rooms.Look(instance, registry, Catalog(root))
+        count = look.count()
+        tenants = f"{count} tenant{'' if count == 1 else 's'}"
         yield from verdict("registry", rooms.registry_faults(look), f"{tenants}, at revision {registry.revision()}")
-        yield from verdict("interrupted", rooms.interrupted_faults(look), "no add or removal was cut short")
+        yield from verdict("interrupted", rooms.interrupted_faults(look), "nothing was cut short")
         yield from verdict("applications", rooms.application_faults(look), "each can be imported")
         yield from verdict("placements", rooms.placement_faults(look), f"{tenants} with all files, private and whole")
         yield from verdict("config", rooms.config_faults(look), "each can be read")

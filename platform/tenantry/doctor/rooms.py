@@ -3,9 +3,8 @@
 import fcntl
 import os
 import re
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from tenantry import schema
@@ -13,40 +12,58 @@ from tenantry.application import Application, Catalog
 from tenantry.builder.config import layers
 from tenantry.doctor.checks import Fault
 from tenantry.doctor.house import private_faults
-from tenantry.errors import TenantryError
-from tenantry.operations.adding import left_over
+from tenantry.errors import TenantryError, Unknown
+from tenantry.operations import keeping
+from tenantry.operations.underway import left_over, lock
 from tenantry.placement import Instance, Placement
-from tenantry.registry import Registry
+from tenantry.registry import ADD, PURGE, REMOVE, UNDO_REMOVE, Registry, Search, Selection
+from tenantry.registry.values import FAILING
 from tenantry.tenant import Status, Tenant
 
 _REPAIR = "`tenantry doctor --repair` clears it up."
+_IN_SERVICE = (Status.ACTIVE, Status.MAINTENANCE, Status.SUSPENDED)
+_CUT_SHORT = {ADD: "An add", REMOVE: "A removal", UNDO_REMOVE: "An undo of a removal", PURGE: "A purge"}
+_MOVES = {REMOVE, UNDO_REMOVE}
+# Folders that are looked up at once, tenants that are named in one sentence, journal lines that are searched.
+_AT_ONCE = 500
+_NAMED = 10
+_LINES = 10_000
 _DATABASE_URL = re.compile(r"(sqlite|postgres(ql)?|mysql|mariadb|oracle|mssql)(\+\w+)?:/", re.ASCII | re.IGNORECASE)
 
 
 class Look:
-    """What the checks look at: the registry as it was when they began. It lives as long as the open registry."""
+    """What the checks look at, page by page: a million tenants take no more room than a thousand.
 
-    def __init__(self, instance: Instance, registry: Registry, catalog: Catalog, tenants: list[Tenant]) -> None:
+    It lives as long as the open registry.
+    """
+
+    def __init__(self, instance: Instance, registry: Registry, catalog: Catalog) -> None:
         self.instance = instance
         self.registry = registry
-        self.catalog = catalog
-        self.tenants = tenants
-        self.standing = [one for one in tenants if one.status in {Status.ACTIVE, Status.SUSPENDED}]
+        self._catalog = catalog
+        self._applications: dict[str, Application | TenantryError] = {}
 
-    @cached_property
-    def applications(self) -> dict[str, Application | TenantryError]:
-        """Import each application that a tenant runs, or keep what prevents it."""
-        found: dict[str, Application | TenantryError] = {}
-        for name in sorted({tenant.application for tenant in self.standing}):
+    def count(self) -> int:
+        """Count the tenants that are in service."""
+        return sum(self.registry.count(Selection(status=status)) for status in _IN_SERVICE)
+
+    def standing(self) -> Iterator[Tenant]:
+        """Go through the tenants that are in service, by name."""
+        for page in self.registry.pages(Selection()):
+            yield from (tenant for tenant in page.tenants if tenant.status in _IN_SERVICE)
+
+    def application(self, name: str) -> Application | TenantryError:
+        """Import an application, or return what prevents it."""
+        if name not in self._applications:
             try:
-                found[name] = self.catalog.get(name)
+                self._applications[name] = self._catalog.get(name)
             except TenantryError as error:
-                found[name] = error
-        return found
+                self._applications[name] = error
+        return self._applications[name]
 
     def placed(self) -> Iterator[tuple[Tenant, Placement]]:
         """Go through the tenants whose folder is there."""
-        for tenant in self.standing:
+        for tenant in self.standing():
             placement = self.instance.placement(tenant.uid)
             if placement.folder.is_dir():
                 yield tenant, placement
@@ -54,51 +71,80 @@ class Look:
     def imported(self) -> Iterator[tuple[Tenant, Placement, Application]]:
         """Go through those whose application can be imported as well."""
         for tenant, placement in self.placed():
-            application = self.applications[tenant.application]
+            application = self.application(tenant.application)
             if isinstance(application, Application):
                 yield tenant, placement, application
 
 
 def registry_faults(look: Look) -> Iterator[Fault]:
     """Find rows that make no sense, and folders that nobody in the registry owns."""
-    for row in look.registry.poison():
+    rows = [row for page in look.registry.pages(Selection(removed=True)) for row in page.unreadable]
+    for row in rows:
         yield Fault(f"The row of {row}", "Mend the row, or restore the registry from a backup.")
-    # A row that makes no sense is not among the tenants, and its folder is not a stranger's.
-    known = {tenant.uid for tenant in look.tenants}
-    lost = [path for path in _folders(look.instance.tenants) if path.name not in known]
-    if not look.registry.poison():
-        for path in lost:
-            yield Fault(f"{path} belongs to no tenant of the registry.", "Move it away, or restore the registry.")
+    if not rows:  # one that makes no sense may own any folder
+        yield from sorted(_lost(look), key=lambda fault: fault.says)
+
+
+def _lost(look: Look) -> Iterator[Fault]:
+    pending = {some.uid for some in look.registry.pending()}
+    folders = _folders(look.instance.tenants)
+    while some := list(islice(folders, _AT_ONCE)):
+        # Whoever is in service has an address, and many are asked for at once.
+        for uid in (uid for uid, found in look.registry.addresses_of(some).items() if not found and uid not in pending):
+            folder = look.instance.tenants / uid
+            try:
+                tenant = look.registry.by_uid(uid)
+            except Unknown:
+                yield Fault(f"{folder} belongs to no tenant of the registry.", "Move it away, or restore the registry.")
+                continue
+            if tenant.status is Status.REMOVED:
+                yield Fault(
+                    f"{tenant.name} is removed, and its folder is {folder}.", f"Move it to {look.instance.trash}."
+                )
 
 
 def interrupted_faults(look: Look) -> Iterator[Fault]:
-    """Find adds and removals that were cut short, and nobody is at it any more."""
-    adding = {tenant.uid: tenant.name for tenant in look.tenants if tenant.status is Status.ADDING}
-    for uid in sorted(left_over(look.instance) | adding.keys()):
-        if not _is_held(look.instance.staging / f"{uid}.lock"):
-            yield Fault(f"An add was cut short: {adding.get(uid, uid)}.", _REPAIR)
-    for tenant in look.tenants:
-        placement = look.instance.placement(tenant.uid)
-        if tenant.status is Status.REMOVED and placement.folder.is_dir():
-            if placement.in_use():
-                yield Fault(
-                    f"{tenant.name} is removed, but its folder is in use and has not moved.", "Try again later."
-                )
-            else:
-                yield Fault(f"A removal was cut short: {tenant.name}.", _REPAIR)
+    """Find verbs that were cut short, and nobody is at it any more."""
+    pending = {some.uid: some for some in look.registry.pending()}
+    for uid in sorted(pending.keys() | left_over(look.instance)):
+        if _is_held(lock(look.instance, uid)):
+            continue
+        if uid not in pending:
+            yield Fault(f"{_left_by(look, uid)}.", _REPAIR)
+        elif pending[uid].verb in _MOVES and _is_in_use(look.instance.placement(uid)):
+            yield Fault(
+                f"{pending[uid].name} is removed, but its folder is in use and has not moved.", "Try again later."
+            )
+        else:
+            yield Fault(f"{_CUT_SHORT.get(pending[uid].verb, 'A verb')} was cut short: {pending[uid].name}.", _REPAIR)
+
+
+def _left_by(look: Look, uid: str) -> str:
+    """Say what was killed that the registry knows nothing of."""
+    staged = look.instance.staging / uid
+    if keeping.is_kept(staged):
+        return f"A change of a config was cut short: {uid}"
+    return f"An add was cut short: {uid}" if staged.exists() else f"A command was killed and left its lock, {uid}"
 
 
 def application_faults(look: Look) -> Iterator[Fault]:
     """Find applications that cannot be imported."""
-    for name, found in look.applications.items():
+    failing: dict[str, tuple[TenantryError, list[str]]] = {}
+    for tenant in look.standing():
+        found = look.application(tenant.application)
         if isinstance(found, TenantryError):
-            waiting = ", ".join(tenant.name for tenant in look.standing if tenant.application == name)
-            yield Fault(found.says, found.hint or f"Put it back; these tenants run it: {waiting}.")
+            _, names = failing.setdefault(tenant.application, (found, []))
+            if len(names) <= _NAMED:
+                names.append(tenant.name)
+    for name in sorted(failing):
+        error, names = failing[name]
+        waiting = ", ".join(names[:_NAMED]) + (" and others" if len(names) > _NAMED else "")
+        yield Fault(error.says, error.hint or f"Put it back; these tenants run it: {waiting}.")
 
 
 def placement_faults(look: Look) -> Iterator[Fault]:
     """Find folders and keys that are missing, not whole, or open to others."""
-    for tenant in look.standing:
+    for tenant in look.standing():
         placement = look.instance.placement(tenant.uid)
         if not placement.folder.is_dir():
             yield Fault(
@@ -154,27 +200,28 @@ def schema_faults(look: Look) -> Iterator[Fault]:
 
 def build_faults(look: Look) -> Iterator[Fault]:
     """Find tenants whose application fails to build in the serving processes."""
-    for tenant in look.standing:
-        entry = look.registry.trouble(tenant.uid)
+    lines = look.registry.journal(Search(verb=FAILING, limit=_LINES))
+    for uid, name in sorted({line.uid: line.name for line in lines}.items(), key=lambda failing: failing[1]):
+        entry = look.registry.trouble(uid)
         if entry is not None:
             yield Fault(
-                f"{tenant.name} fails since {entry.at}: {str(entry.detail.get('reason', '')).rstrip('.')}.",
-                f"`tenantry show {tenant.name}` tells more.",
+                f"{name} fails since {entry.at}: {str(entry.detail.get('reason', '')).rstrip('.')}.",
+                f"`tenantry show {name}` tells more.",
             )
 
 
 def _shared(
     look: Look, what: str, identities: Callable[[Tenant, Placement, Application], Iterator[Hashable]]
 ) -> Iterator[Fault]:
-    owners: dict[Hashable, list[str]] = defaultdict(list)
+    first: dict[Hashable, str] = {}  # the one thing that grows with the number of tenants: any two may share
+    shared: dict[Hashable, list[str]] = {}
     for tenant, placement, application in look.imported():
         for identity in set(identities(tenant, placement, application)):
-            owners[identity].append(tenant.name)
-    for names in sorted(owners.values()):
-        if len(names) > 1:
-            yield Fault(
-                f"{', '.join(names)} share {what}.", "Give each its own; `tenantry config show` tells from where."
-            )
+            owner = first.setdefault(identity, tenant.name)
+            if owner != tenant.name:
+                shared.setdefault(identity, [owner]).append(tenant.name)
+    for names in sorted(shared.values()):
+        yield Fault(f"{', '.join(names)} share {what}.", "Give each its own; `tenantry config show` tells from where.")
 
 
 def _same_file(path: Path) -> Iterator[Hashable]:
@@ -218,5 +265,11 @@ def _is_held(lock: Path) -> bool:
     return False
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+def _is_in_use(placement: Placement) -> bool:
+    return placement.folder.is_dir() and placement.in_use()
+
+
+def _folders(folder: Path) -> Iterator[str]:
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            yield from (entry.name for entry in entries if entry.is_dir())

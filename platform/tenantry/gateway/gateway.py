@@ -207,15 +207,23 @@ def _answer(status: str, page: Page, environ: "WSGIEnvironment", start_response:
 def _refusal(error: TenantryError, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
     """Make the page of an error's family."""
     status = _STATUS.get(type(error), _UNAVAILABLE)
-    code = int(status[:3])
-    request_id = environ["tenantry.request_id"] if code == 503 else ""
-    body, headers = pages.error_page(code, error.says, error.hint, environ.get("HTTP_ACCEPT", ""), request_id)
+    body, headers = _page_of(error, int(status[:3]), environ)
     if isinstance(error, Unavailable):
-        # Its number stands on the page, so that a visitor can tell it: here it leads to what it was about.
-        where = address.shown(environ.get("HTTP_HOST", ""))
-        _log.info("not served at %s: %s", where, error, extra={"request_id": request_id})
         headers = [*headers, ("Retry-After", str(error.retry_after))]
     return _answer(status, (body, headers), environ, start_response)
+
+
+def _page_of(error: TenantryError, code: int, environ: "WSGIEnvironment") -> Page:
+    accept = environ.get("HTTP_ACCEPT", "")
+    if not isinstance(error, Unavailable):
+        return pages.error_page(code, error.says, error.hint, accept)
+    if error.bypass is not None:  # only what somebody has shut on purpose has a way past it
+        return pages.maintenance_page(error.says, error.retry_after, accept, environ.get("REQUEST_METHOD", ""))
+    # Its number stands on the page, so that a visitor can tell it: here it leads to what it was about.
+    request_id = environ["tenantry.request_id"]
+    where = address.shown(environ.get("HTTP_HOST", ""))
+    _log.info("not served at %s: %s", where, error, extra={"request_id": request_id})
+    return pages.error_page(code, error.says, error.hint, accept, request_id)
 
 
 def _failure(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:

@@ -21,6 +21,7 @@ PROBLEM = "application/problem+json"
 _FOLDER = files("tenantry.gateway").joinpath("pages")
 _STYLE = _FOLDER.joinpath("style.css").read_text("utf-8").strip()
 _ERROR = Template(Template(_FOLDER.joinpath("error.html").read_text("utf-8")).safe_substitute(style=_STYLE))
+_MAINTENANCE = Template(Template(_FOLDER.joinpath("maintenance.html").read_text("utf-8")).safe_substitute(style=_STYLE))
 _FRONT = Template(Template(_FOLDER.joinpath("front.html").read_text("utf-8")).safe_substitute(style=_STYLE))
 
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -35,14 +36,13 @@ _WORDS = {
     403: ("Not open", "This may not be seen at the moment."),
     404: ("There is nothing here", "No site or page answers at this address."),
     405: ("Not in this way", "The address is right, but it cannot be used like this."),
-    413: ("That is too much", "What was sent is larger than this server accepts."),
-    421: ("Not served here", "This server does not answer for that host."),
     500: ("Something broke", "The mistake is on our side."),
-    502: ("No good answer", "The site answered with something that could not be passed on."),
     503: ("Not ready yet", "The site cannot answer at this moment."),
 }
 _NOT_FOUND_HINT = "Please look at the address once more: a letter may be missing, or the site may have moved."
-_SHOWS_REQUEST = frozenset({500, 502, 503})
+_SHOWS_REQUEST = frozenset({500, 503})
+# Seconds after which a page of maintenance that was left open looks again, at the latest.
+_LOOKS_AGAIN = 600
 
 
 def error_page(status: int, says: str, hint: str, accept: str, request_id: str = "") -> Page:
@@ -61,6 +61,16 @@ def error_page(status: int, says: str, hint: str, accept: str, request_id: str =
         return _page(problem, PROBLEM, _NOTHING)
     page = _html(status, says, hint, number) if number else _kept_html(status, says, hint)
     return _page(page, HTML, _POLICY)
+
+
+def maintenance_page(says: str, retry_after: int, accept: str, method: str = "GET") -> Page:
+    """Make the body and headers of a maintenance: somebody has shut the site for a while, and nothing is broken.
+
+    A page that was asked for by GET looks again by itself; another one would be asked for in another way than it was.
+    """
+    if _prefers_json(accept):
+        return _page(_kept_problem(HTTPStatus.SERVICE_UNAVAILABLE, says), PROBLEM, _NOTHING)
+    return _page(_maintenance(says, min(retry_after, _LOOKS_AGAIN) if method == "GET" else 0), HTML, _POLICY)
 
 
 def front_page(domain_url: str) -> Page:
@@ -97,6 +107,13 @@ def _html(status: int, says: str, hint: str, number: str = "") -> bytes:
 # The few errors that many visitors see are kept; the bound keeps out what strangers make up.
 _kept_html = lru_cache(maxsize=64)(_html)
 _kept_problem = lru_cache(maxsize=64)(_problem)
+
+
+@lru_cache(maxsize=64)
+def _maintenance(says: str, seconds: int) -> bytes:
+    again = f'<meta http-equiv="refresh" content="{seconds}">\n' if seconds > 0 else ""
+    hint = '<p class="hint">You can leave this page open: it looks again by itself.</p>\n' if again else ""
+    return _MAINTENANCE.substitute(again=again, says=escape(says), hint=hint).encode()
 
 
 @lru_cache(maxsize=8)

@@ -1,6 +1,7 @@
-"""A tenant's config: `config.toml` and `.env` edited whole, and what of them may be shown."""
+"""A tenant's config: how its keys are spelled, what its two files say and will say, and what of them may be shown."""
 
 import io
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -11,14 +12,24 @@ from dotenv.parser import parse_stream
 from tenantry.address import shown
 from tenantry.builder import OWN_KEYS, files
 from tenantry.errors import Invalid, Refused
-from tenantry.operations import disk
 from tenantry.operations.facts import Value
-from tenantry.placement import Placement, locked
+from tenantry.placement import Placement
 
 MASK = "********"
 
+_EDIT = "`tenantry config edit` opens it in an editor."
 _KEY = re.compile(r"[A-Z][A-Z0-9_]{0,99}", re.ASCII)
-_WORDS = "SECRET|PASSW|PASSPHRASE|PWD|TOKEN|KEY|DSN|CREDENTIAL|PRIVATE|SALT|AUTH|SIGNATURE"
+_WHY_OWN = {
+    "SECRET": "It is derived from the tenant's own key file, so that no sign-in at one tenant is valid at another.",
+    "SQLALCHEMY": "It leads to the tenant's own database, which no other tenant may open.",
+    "SESSION": "It binds the cookies to the tenant's own address.",
+    "REMEMBER": "It binds the cookies to the tenant's own address.",
+    "APPLICATION": "It follows from the tenant's addresses.",
+    "SERVER": "It follows from the tenant's addresses.",
+    "PUBLIC": "It follows from the tenant's addresses.",
+    "TENANT": "It says which tenant it is.",
+}
+_WORDS = "SECRET|PASS|PSWD|PWD|TOKEN|KEY|DSN|CREDENTIAL|CREDS|PRIVATE|SALT|AUTH|SIGNATURE|HMAC|JWT|BEARER|WEBHOOK"
 _SECRET_KEY = re.compile(_WORDS)
 # A user name that stands alone in an http URL is most often a token; elsewhere it is a user name.
 _IN_URL = re.compile(
@@ -26,6 +37,8 @@ _IN_URL = re.compile(
     re.IGNORECASE,
 )
 _IN_QUERY = re.compile(rf"(?P<before>(?:^|[?&;\s])[^=&?\s]*(?:{_WORDS})[^=&\s]*=)[^&\s]+", re.IGNORECASE)
+_IN_HEADER = re.compile(r"(?P<before>\bBearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
+_IN_ARMOUR = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY.*", re.DOTALL)
 
 
 def check_keys(keys: Iterable[str]) -> None:
@@ -43,12 +56,19 @@ def check_keys(keys: Iterable[str]) -> None:
             )
 
 
+def why_own(key: str) -> str:
+    """Say why a key that is the platform's own cannot be set; empty for any other."""
+    if key not in OWN_KEYS:
+        return ""
+    return f"{key} is the platform's own and cannot be set. {_WHY_OWN[key.partition('_')[0]]}"
+
+
 def document(values: Mapping[str, object], name: str) -> str:
     """Spell a new tenant's `config.toml`."""
     made = tomlkit.document()
     made.add(tomlkit.comment(f"The config of {name}: upper-case keys, read whenever its application is built."))
     made.add(tomlkit.comment(f"`tenantry config set {name} KEY=VALUE` changes it and keeps comments."))
-    return _checked(made.as_string(), made, values, ())
+    return with_values(made.as_string(), values)
 
 
 def secrets_document(name: str) -> str:
@@ -64,45 +84,6 @@ def read_config(placement: Placement) -> dict[str, object]:
 def read_secrets(placement: Placement) -> dict[str, str]:
     """Read the tenant's `.env`."""
     return files.read_env(placement.secrets)
-
-
-def set_values(placement: Placement, values: Mapping[str, object]) -> list[str]:
-    """Write values into `config.toml`, comments kept, and return the keys that were not so already."""
-    with locked(placement.folder):
-        old = read_config(placement)
-        hidden = sorted(read_secrets(placement).keys() & values.keys())
-        if hidden:
-            raise Refused(
-                f"{hidden[0]} is a secret of this tenant already, and a secret wins over config.toml.",
-                hint="Set it with --secret, or unset it first.",
-            )
-        changed = {key: value for key, value in values.items() if key not in old or not _same(old[key], value)}
-        if changed:
-            _write_config(placement, changed, ())
-        return sorted(changed)
-
-
-def set_secrets(placement: Placement, values: Mapping[str, str]) -> list[str]:
-    """Write values into `.env`, other lines kept, and return the keys that were not so already."""
-    with locked(placement.folder):
-        old = read_secrets(placement)
-        changed = {key: value for key, value in values.items() if old.get(key) != value}
-        if changed:
-            _write_secrets(placement, changed, ())
-        return sorted(changed)
-
-
-def unset(placement: Placement, keys: Iterable[str]) -> list[str]:
-    """Take keys out of both files, comments kept, and return those that were there."""
-    wanted = set(keys)
-    with locked(placement.folder):
-        plain = sorted(wanted & read_config(placement).keys())
-        secret = sorted(wanted & read_secrets(placement).keys())
-        if plain:
-            _write_config(placement, {}, plain)
-        if secret:
-            _write_secrets(placement, {}, secret)
-        return sorted({*plain, *secret})
 
 
 def merged(layers: Iterable[tuple[str, Mapping[str, object]]], placement: Placement) -> list[Value]:
@@ -121,10 +102,15 @@ def is_secret(key: str) -> bool:
     return _SECRET_KEY.search(key.upper()) is not None
 
 
+def told(key: str, value: object) -> object:
+    """Return the value of a key as the journal and a listing may have it."""
+    return MASK if is_secret(key) else masked(value)
+
+
 def masked(value: object) -> object:
     """Return the value with everything in it that looks like a secret masked: inner keys, passwords in URLs."""
     if isinstance(value, Mapping):
-        return {key: MASK if is_secret(str(key)) else masked(inner) for key, inner in value.items()}
+        return {_without_password(str(key)): told(str(key), inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [masked(inner) for inner in value]
     return _without_password(value) if isinstance(value, str) else value
@@ -132,26 +118,26 @@ def masked(value: object) -> object:
 
 def _without_password(text: str) -> str:
     text = _IN_URL.sub(_url_mask, text)
-    return _IN_QUERY.sub(lambda found: found["before"] + MASK, text)
+    for pattern in (_IN_QUERY, _IN_HEADER):
+        text = pattern.sub(lambda found: found["before"] + MASK, text)
+    return _IN_ARMOUR.sub(MASK, text)
 
 
 def _url_mask(found: re.Match[str]) -> str:
     return f"{found['web']}{MASK}@" if found["web"] else f"{found['before']}{found['user']}:{MASK}@"
 
 
-def _same(old: object, new: object) -> bool:
-    # True == 1 in Python, and not in an application that asks `is True`.
-    return type(old) is type(new) and old == new
+def spelled(value: object) -> str:
+    """Spell a value so that two are spelled alike exactly if an application cannot tell them apart.
+
+    Python holds True and 1 for equal; an application that asks `is True` does not.
+    """
+    return json.dumps(value, sort_keys=True, default=lambda inner: [type(inner).__name__, str(inner)])
 
 
-def _write_config(placement: Placement, values: Mapping[str, object], gone: Iterable[str]) -> None:
-    text = files.text(placement.config)
-    disk.replace(placement.config, _checked(text, tomlkit.parse(text), values, gone))
-
-
-def _checked(text: str, made: tomlkit.TOMLDocument, values: Mapping[str, object], gone: Iterable[str]) -> str:
-    """Return the edited document, once what it says is exactly what was asked; else raise Invalid."""
-    expected = {**tomllib.loads(text), **values}
+def with_values(text: str, values: Mapping[str, object], gone: Iterable[str] = ()) -> str:
+    """Spell a `config.toml` in which `values` are set and `gone` are not; Invalid if it cannot say just that."""
+    made, expected = tomlkit.parse(text), {**tomllib.loads(text), **values}
     for key in gone:
         del expected[key]
         made.remove(key)
@@ -159,17 +145,18 @@ def _checked(text: str, made: tomlkit.TOMLDocument, values: Mapping[str, object]
         for key, value in values.items():
             made[key] = value
         edited = made.as_string()
-        if tomllib.loads(edited) == expected:
+        if spelled(tomllib.loads(edited)) == spelled(expected):
             return edited
     except (TypeError, ValueError) as error:
         raise Invalid(f"{', '.join(values)} cannot be written as TOML: {error}.") from error
-    raise Invalid(f"{', '.join((*values, *gone))} cannot be edited in this config.toml.", hint="Use an editor.")
+    raise Invalid(f"{', '.join((*values, *gone))} cannot be edited in this config.toml.", hint=_EDIT)
 
 
-def _write_secrets(placement: Placement, values: Mapping[str, str], gone: Iterable[str]) -> None:
+def with_secrets(text: str, values: Mapping[str, str], gone: Iterable[str] = ()) -> str:
+    """Spell a `.env` in which `values` are set and `gone` are not, its other lines kept."""
     left, dropped = dict(values), set(gone)
     lines = []
-    for binding in parse_stream(io.StringIO(files.text(placement.secrets))):
+    for binding in parse_stream(io.StringIO(text)):
         if binding.key in dropped:
             continue
         if binding.key in values:
@@ -177,15 +164,15 @@ def _write_secrets(placement: Placement, values: Mapping[str, str], gone: Iterab
                 lines.append(_secret_line(binding.key, left.pop(binding.key)))
             continue
         lines.append(binding.original.string)
-    text = "".join(lines)
-    if text and not text.endswith("\n"):
-        text += "\n"
-    text += "".join(_secret_line(key, value) for key, value in left.items())
-    read_back = {binding.key: binding.value for binding in parse_stream(io.StringIO(text))}
+    edited = "".join(lines)
+    if edited and not edited.endswith("\n"):
+        edited += "\n"
+    edited += "".join(_secret_line(key, value) for key, value in left.items())
+    read_back = {binding.key: binding.value for binding in parse_stream(io.StringIO(edited))}
     for key, value in values.items():
         if read_back.get(key) != value:
-            raise Invalid(f"The value of {key} cannot be written into {placement.secrets}.", hint="Use an editor.")
-    disk.replace(placement.secrets, text)
+            raise Invalid(f"The value of {key} cannot be written into a .env file.", hint=_EDIT)
+    return edited
 
 
 def _secret_line(key: str, value: str) -> str:

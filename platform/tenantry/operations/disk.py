@@ -1,56 +1,116 @@
-"""Writing that survives a crash: whole files, moved folders, and the lock by which others know that we live."""
+"""Writing that survives a crash and a failing disk: whole files, moved folders, the lock by which others know we live.
 
+Each of these is done or leaves what was there before, also when the disk takes the new name and then does not confirm
+it; its OSError names the file. One case remains between: the disk does not let the change be taken back either. That is
+`Unsure`, and nobody claims then that nothing was changed.
+"""
+
+import errno
 import fcntl
 import os
+import shutil
+import stat
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from tenantry.errors import Unavailable
-from tenantry.placement import sync
+from tenantry.placement import naming, sync
+
+_UNSURE = "Some of it is in place and could not be taken back: look at it when the disk is well again."
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Unsure(OSError):
+    """A change of which some is in place, that failed, and that could not be taken back."""
 
 
 @contextmanager
-def writing(what: str) -> Iterator[None]:
-    """Turn what the file system refuses into Unavailable, in the operator's words."""
+def writing(what: str, hint: str = "Nothing was changed.", unsure: str = _UNSURE) -> Iterator[None]:
+    """Turn what the file system refuses into Unavailable, in the operator's words; `unsure` is the hint then."""
     try:
         yield
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        raise Unavailable(
-            f"{what} cannot be written: {error.strerror or error}{where}.", hint="Nothing was changed."
-        ) from error
+        hint = unsure if isinstance(error, Unsure) else hint
+        raise Unavailable(f"{what} cannot be written: {spelled(error)}.", hint=hint) from error
+
+
+def spelled(error: OSError) -> str:
+    """Spell what the file system refuses, and where."""
+    paths = [os.fsdecode(path) for path in (error.filename, error.filename2) if path]
+    return f"{error.strerror or error}" + (f" ({' to '.join(paths)})" if paths else "")
 
 
 def replace(path: Path, text: str) -> None:
-    """Replace a file whole, 0600: after a crash either the old content or the new one is there.
+    """Replace a file whole, 0600: it holds the old content or the new, after a crash too, and the old after an error.
 
     The temporary name is fixed, so that crashes leave no litter: whoever calls holds the folder (`placement.locked`).
     """
+    before = path.read_bytes() if path.exists() else None
+    _swap(path, text.encode())
+    try:
+        sync(path.parent)
+    except OSError as error:
+        try:
+            path.unlink() if before is None else _swap(path, before)
+        except OSError:
+            raise Unsure(error.errno, error.strerror, error.filename) from error
+        raise
+
+
+def _swap(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.new")
-    write(temporary, text.encode())
-    temporary.replace(path)
-    sync(path.parent)
+    write(temporary, content)
+    try:
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file, 0600, and wait until it is on the disk; it belongs to the owner of its folder."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, 0o600)
-        if os.geteuid() == 0:
-            folder = path.parent.stat()
-            os.fchown(descriptor, folder.st_uid, folder.st_gid)
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
+    """Write a new file, 0600, and wait until it is on the disk; it belongs to the owner of its folder.
+
+    What could not be written whole is deleted again, so never give the path of a file that is to be kept.
+    """
+    descriptor = os.open(path, _NEW, 0o600)
+    try:
+        with naming(path):
+            try:
+                os.fchmod(descriptor, 0o600)
+                if os.geteuid() == 0:
+                    folder = path.parent.stat()
+                    os.fchown(descriptor, folder.st_uid, folder.st_gid)
+                _write_all(descriptor, content)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    # A disk that is nearly full takes what fits and says so; only the next write fails.
+    left = memoryview(content)
+    while left:
+        written = os.write(descriptor, left)
+        if written == 0:
+            raise OSError(errno.EIO, "The disk took none of it")
+        left = left[written:]
 
 
 def settle_all(folder: Path) -> None:
     """Wait until everything in and below a folder is on the disk."""
-    for parent, _, files in os.walk(folder):
+    for parent, _, files in os.walk(folder, onerror=_raise):
         for name in files:
-            sync(Path(parent, name))
+            path = Path(parent, name)
+            if stat.S_ISREG(path.lstat().st_mode):  # a pipe would wait for somebody to write, a link leads elsewhere
+                sync(path)
         sync(Path(parent))
 
 
@@ -62,16 +122,44 @@ def own_like(folder: Path, example: Path) -> None:
     if os.geteuid() != 0:
         return
     owner = example.stat()
-    for parent, _, files in os.walk(folder):
-        for path in (Path(parent), *(Path(parent, name) for name in files)):
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    for parent, folders, files in os.walk(folder, onerror=_raise):
+        for name in (*folders, *files):
+            os.chown(Path(parent, name), owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def move(source: Path, target: Path) -> None:
-    """Rename a folder and wait until both parents know."""
+    """Rename a folder and wait until both parents know; after an error it is where it was."""
     source.rename(target)
-    sync(target.parent)
-    sync(source.parent)
+    try:
+        sync(target.parent)
+        sync(source.parent)
+    except OSError as error:
+        try:
+            target.rename(source)
+        except OSError:
+            raise Unsure(error.errno, error.strerror, error.filename) from error
+        raise
+
+
+def delete(folder: Path) -> None:
+    """Delete a folder with everything in it; the error names the file that stays, in full."""
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(folder, onexc=_stays)
+    else:
+        shutil.rmtree(folder, onerror=_stays)
+
+
+def _stays(_: object, path: str, error: Any) -> None:
+    # rmtree names a file as its folder does: which of twenty files called `cache` it was, nobody could tell.
+    failed: BaseException = error[1] if isinstance(error, tuple) else error
+    if isinstance(failed, OSError):
+        failed.filename = path
+    raise failed
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 @contextmanager
@@ -93,12 +181,16 @@ def _take(path: Path) -> int | None:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_ino == path.stat().st_ino:
-                return descriptor
+            with naming(path):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(descriptor).st_ino == path.stat().st_ino:
+                    return descriptor
         except BlockingIOError:
             os.close(descriptor)
             return None
         except FileNotFoundError:
             pass
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)

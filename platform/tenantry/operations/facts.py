@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from tenantry.application import Catalog
 from tenantry.builder import Builder
 from tenantry.placement import Instance
-from tenantry.registry import Entry, Registry
+from tenantry.registry import Entry, Place, Registry
 from tenantry.settings import Settings
-from tenantry.tenant import Tenant
+from tenantry.tenant import Notice, Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,8 @@ class Desk:
     """What the operator's verbs work with.
 
     `builder` makes the shared factory, for the verbs that need one. `who` is the operator, written into each journal
-    line.
+    line. In a `dry_run` every check is made and nothing is written: the registry was opened as a rehearsal, and the
+    verbs keep their hands off the files.
     """
 
     settings: Settings
@@ -26,11 +28,15 @@ class Desk:
     catalog: Catalog
     builder: Callable[[], Builder]
     who: str
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NewTenant:
-    """A tenant to add. An empty `application` means the one in the settings; `path` adds an address under /t/."""
+    """A tenant to add. An empty `application` means the one in the settings; `path` adds an address under /t/.
+
+    With `override` its name may be a reserved word, a retired name, or look like another's.
+    """
 
     name: str
     title: str = ""
@@ -38,11 +44,41 @@ class NewTenant:
     path: bool = False
     domains: Sequence[str] = ()
     config: Mapping[str, object] = field(default_factory=dict)
+    override: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """A tenant to make of another one's data: without a `title` it has that one's, without `secrets` an empty .env."""
+
+    name: str
+    title: str | None = None
+    path: bool = False
+    secrets: bool = True
+    override: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewName:
+    """A name for a tenant that has one; without a `grace` the old one leads to it for as long as the settings say."""
+
+    name: str
+    grace: timedelta | None = None
+    override: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """What visitors are told in a maintenance; `retry_after` is in seconds, `new_link` makes another bypass link."""
+
+    message: str = ""
+    retry_after: int = 600
+    new_link: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A tenant that was added. `warning` says why there is no owner link although there should be one."""
+    """A tenant that was added. `warning` says what its operator should see to, such as a missing owner link."""
 
     tenant: Tenant
     urls: tuple[str, ...]
@@ -60,6 +96,43 @@ class Changed:
     tenant: Tenant
     changed: bool
     keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """A tenant under its new name. `until` is when the old one stops leading to it, in UTC, empty if it never does."""
+
+    tenant: Tenant
+    changed: bool
+    urls: tuple[str, ...]
+    until: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """One custom domain of a tenant; the others lead to the primary one."""
+
+    domain: str
+    primary: bool
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Domains:
+    """The custom domains that a verb left."""
+
+    tenant: Tenant
+    changed: bool
+    domains: tuple[Domain, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Maintained:
+    """A tenant in maintenance. `link` lets its bearer past; it is told once, and is None if it was told before."""
+
+    tenant: Tenant
+    changed: bool
+    link: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +156,16 @@ class Restored:
 
 
 @dataclass(frozen=True, slots=True)
+class Purged:
+    """A tenant of which nothing is left: how many files were deleted, and how many bytes were in them."""
+
+    tenant: Tenant
+    changed: bool
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """One line of the list."""
 
@@ -92,10 +175,14 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All tenants by name; `unreadable` names the rows of the registry that make no sense."""
+    """Some tenants by name; `unreadable` names the rows of the registry among them that make no sense.
+
+    `after` is where the next ones begin, None after the last.
+    """
 
     tenants: tuple[Listed, ...]
     unreadable: tuple[str, ...]
+    after: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +203,9 @@ class Shown:
     """Everything an operator asks about one tenant.
 
     `problems` are what is wrong with its files and its application, `trouble` is why its build fails in the serving
-    processes and `trouble_since` when that began. `size` is that of its database in bytes, None without one.
+    processes and `trouble_since` when that began. `size` is that of its database in bytes, None without one. `places`
+    are all its addresses, old names with the end of their grace among them. `pending` is the verb that is under way, or
+    was cut short.
     """
 
     tenant: Tenant
@@ -128,6 +217,9 @@ class Shown:
     trouble: str
     trouble_since: str
     journal: tuple[Entry, ...]
+    places: tuple[Place, ...] = ()
+    notice: Notice | None = None
+    pending: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +233,67 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Who made a layer say what it says: the journal's verb, operator and moment, or "by hand" and nobody knows."""
+
+    verb: str
+    who: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one layer says of a key. `origin` is None where nobody sets anything, as in the layers of code."""
+
+    source: str
+    is_set: bool
+    shown: object
+    wins: bool
+    origin: Origin | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """All layers of one key, the last that is set wins. `why_own` says why a platform's own key cannot be set."""
+
+    tenant: Tenant
+    key: str
+    secret: bool
+    layers: tuple[Layer, ...]
+    why_own: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The tenants of which one key is the same, and from which layers they have it."""
+
+    is_set: bool
+    shown: object
+    sources: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A tenant whose config cannot be read, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How tenants differ in one key: the largest group first. The values of a `secret` are masks, each its own."""
+
+    key: str
+    secret: bool
+    groups: tuple[Group, ...]
+    unread: tuple[Unread, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Mended:
-    """One interrupted add or removal that was brought to its end; `says` is what was done."""
+    """One interrupted verb that was brought to its end; `says` is what was done."""
 
     uid: str
     name: str

@@ -2,135 +2,204 @@
 
 Remove sets the status first and moves the folder afterwards:
 
-    1  the row, `removed`   addresses vanish, the name is retired, the journal line has what undo needs: one transaction
-    2  the lock             exclusively: every live application lets go once it has followed and its last request ended
-    3  rename               tenants/<uid> to trash/<uid>
+    1  staging/<uid>.lock    nobody else moves this folder
+    2  the row, `removed`    addresses vanish, the names are retired, the journal line has what undo needs: one
+                             transaction, which also notes that the removal is pending
+    3  the placement's lock  exclusively: every live application lets go once it has followed and its last request ended
+    4  rename                tenants/<uid> to trash/<uid>
+    5  the row               nothing is pending any more
 
-A row that is `removed` while its folder lies in tenants/ is therefore a removal that was cut short, by a crash or by a
-request that ran longer than the lock was waited for. It is NOT taken back when the lock cannot be had: nobody is
-admitted any more, nothing is lost, the rename is all that is missing, and a tenant whose visitors hold endless streams
-could otherwise never be removed. The operator gets Unavailable with that sentence; the same command, or `recover`,
-finishes it. Taking a removal back needs no folder in trash/: it accepts both places.
+A removal that is pending while nobody holds the first lock was cut short, by a crash or by a request that ran longer
+than the lock was waited for. It is NOT taken back when the lock cannot be had: nobody is admitted any more, nothing is
+lost, the rename is all that is missing, and a tenant whose visitors hold endless streams could otherwise never be
+removed. The operator gets Unavailable with that sentence; the same command, or any recovery, finishes it. Taking a
+removal back needs no folder in trash/: it accepts both places.
 
-Undo goes the other way round, folder first, row last, and holds the lock over both, so that a `recover` beside it sees
-either a removed tenant it may not touch yet or an active one. Cut short, it is a removal that was cut short.
+Undo notes that it is pending, moves the folder, and brings the row back with the journal line in one transaction, which
+is its last. Cut short before, it is a removal that was cut short.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from tenantry.address import Address, Kind
-from tenantry.errors import Refused, Unavailable, Unknown
-from tenantry.operations import disk
-from tenantry.operations.facts import Desk, Mended, Removed, Restored
+from tenantry.errors import Refused, TenantryError, Unavailable, Unknown
+from tenantry.operations import disk, standing, underway
+from tenantry.operations.facts import Desk, Removed, Restored
 from tenantry.placement import Placement
-from tenantry.registry import By
+from tenantry.registry import Place, Search
 from tenantry.tenant import Status, Tenant
 
 
 def remove(desk: Desk, tenant: Tenant, seconds: float) -> Removed:
     """Take a tenant's addresses away and move its folder to the trash; a second time finishes or says so."""
-    changed = tenant.status is not Status.REMOVED
-    if changed:
-        kept = [where.key for where in desk.registry.addresses(tenant.uid)]
-        tenant = desk.registry.remove(tenant.uid, By(desk.who, "remove", {"addresses": kept}))
+    _see_not_between(tenant)
     trash = desk.instance.trash / tenant.uid
-    if desk.instance.placement(tenant.uid).folder.exists():
-        changed = True
-        try:
-            _to_trash(desk, tenant.uid, seconds)
-        except Unavailable as error:
-            raise Unavailable(
-                f"{tenant.name} is removed and answers no more, but its data did not move to the trash: {error.says}",
-                hint=f"`tenantry remove {tenant.name}` once more finishes it.",
-            ) from error
-    return Removed(tenant, changed, trash if trash.exists() else None, f"tenantry remove {tenant.name} --undo")
+    with underway.alone(desk, tenant):
+        changed = tenant.status is not Status.REMOVED
+        there = desk.instance.placement(tenant.uid).folder.exists()
+        if changed:
+            tenant = desk.registry.remove(tenant.uid, standing.by(desk, tenant, "remove", _kept(desk, tenant)))
+        if not desk.dry_run:
+            _finish_saying(desk, tenant, seconds)
+    return Removed(tenant, changed or there, trash if there or trash.exists() else None, _undo(tenant))
 
 
-def recover(desk: Desk) -> list[Mended]:
-    """Finish every removal whose folder did not move and is not in use; the others wait for the next time."""
-    mended = []
-    for tenant in desk.registry.list(include_removed=True):
-        if tenant.status is Status.REMOVED and desk.instance.placement(tenant.uid).folder.exists():
-            try:
-                _to_trash(desk, tenant.uid, 0.0)
-            except Unavailable:
-                continue
-            mended.append(Mended(tenant.uid, tenant.name, "an interrupted removal was finished"))
-    return mended
+def finish(desk: Desk, uid: str, seconds: float) -> bool:
+    """Move a removed tenant's folder to the trash, under its verb's lock; tell whether it was not there yet."""
+    placement, trash = desk.instance.placement(uid), desk.instance.trash / uid
+    there = placement.folder.exists()
+    if there:
+        with placement.alone(seconds), disk.writing(f"The trash folder {trash}"):
+            disk.move(placement.folder, trash)
+    desk.registry.settle(uid)
+    return there
 
 
-def bring_back(desk: Desk, tenant: Tenant, seconds: float) -> Restored:
-    """Bring a removed tenant back with its data, its addresses and the status it had."""
-    free, lost = _still_free(desk, _addresses_before(desk, tenant))
-    folder, trash = desk.instance.placement(tenant.uid).folder, desk.instance.trash / tenant.uid
-    with _lock_anywhere(desk, tenant, seconds):
-        moved = not folder.exists()
-        if moved:
-            with disk.writing(f"The placement of {tenant.name}"):
-                disk.move(trash, folder)
-        try:
-            by = By(desk.who, "undo remove", {"addresses": [where.key for where in free]})
-            tenant = desk.registry.bring_back(tenant.uid, free, by)
-        except BaseException:
-            if moved and desk.registry.by_uid(tenant.uid).status is Status.REMOVED:
-                disk.move(folder, trash)
-            raise
+def bring_back(desk: Desk, tenant: Tenant, seconds: float, *, override: bool = False) -> Restored:
+    """Bring a removed tenant back with its data, its addresses and the status it had.
+
+    An operator's `override` gives it its name although that was retired by another, or looks like another's, meanwhile.
+    """
+    _see_not_between(tenant)
+    if tenant.status is not Status.REMOVED:
+        return Restored(tenant, changed=False, urls=standing.urls(desk, tenant))
+    _see_name_free(desk, tenant)
+    free, lost = _still_free(desk, _places_before(desk, tenant))
+    with underway.alone(desk, tenant):
+        _whereabouts(desk, tenant)
+        if desk.dry_run:
+            tenant = _readmit(desk, tenant, free, override)
+        else:
+            desk.registry.returning(tenant.uid, standing.by(desk, tenant, "undo remove"))
+            with _returning(desk, tenant, seconds):
+                tenant = _readmit(desk, tenant, free, override)
     return Restored(tenant, changed=True, urls=_urls(desk, free), lost=_urls(desk, lost))
 
 
-def _to_trash(desk: Desk, uid: str, seconds: float) -> None:
-    """Move the folder of a removed tenant; somebody else may be doing the same, or the opposite."""
-    placement, trash = desk.instance.placement(uid), desk.instance.trash / uid
+@contextmanager
+def _returning(desk: Desk, tenant: Tenant, seconds: float) -> Iterator[None]:
+    """Have a tenant's folder in its place, alone, and put it back where it was if it is not admitted there."""
     try:
-        with placement.alone(seconds):
-            removed = desk.registry.by_uid(uid).status is Status.REMOVED
-            if removed and placement.folder.exists():
-                with disk.writing(f"The trash folder {trash}"):
-                    disk.move(placement.folder, trash)
-    except Unavailable:
-        # Whoever moved it while we waited has done our work.
-        if placement.folder.exists() or not trash.exists():
+        with _lock_anywhere(desk, tenant, seconds):
+            folder = desk.instance.placement(tenant.uid).folder
+            if not folder.exists():
+                with disk.writing(f"The placement of {tenant.name}"):
+                    disk.move(desk.instance.trash / tenant.uid, folder)
+            yield
+    except BaseException:
+        # It is removed as before; what cannot be moved now is pending, and moves with the next recovery.
+        with suppress(TenantryError, OSError):
+            if desk.registry.by_uid(tenant.uid).status is Status.REMOVED:
+                finish(desk, tenant.uid, 0.0)
+        raise
+
+
+def _readmit(desk: Desk, tenant: Tenant, places: Sequence[Place], override: bool) -> Tenant:
+    """Give a tenant its status and places back; its own name was allowed once, and is asked about the others' alone."""
+    by = standing.by(desk, tenant, "undo remove")
+    try:
+        return desk.registry.bring_back(tenant.uid, places, by)
+    except Refused as error:
+        if not override:
             raise
+        told = replace(by, detail={"override": error.says})
+    return desk.registry.bring_back(tenant.uid, places, told, override=True)
+
+
+def _finish_saying(desk: Desk, tenant: Tenant, seconds: float) -> None:
+    try:
+        finish(desk, tenant.uid, seconds)
+    except Unavailable as error:
+        raise Unavailable(
+            f"{tenant.name} is removed and answers no more, but its data did not move to the trash: {error.says}",
+            hint=f"`tenantry remove {tenant.name}` once more finishes it.",
+        ) from error
 
 
 @contextmanager
 def _lock_anywhere(desk: Desk, tenant: Tenant, seconds: float) -> Iterator[None]:
     """Hold the lock of a placement wherever it lies; it stays the same lock when the folder moves."""
+    with _whereabouts(desk, tenant).alone(seconds):
+        yield
+
+
+def _whereabouts(desk: Desk, tenant: Tenant) -> Placement:
+    """Find a removed tenant's folder, in the trash or not there yet."""
     places = (desk.instance.placement(tenant.uid).folder, desk.instance.trash / tenant.uid)
     for folder in places:
         if folder.exists():
-            with Placement(folder).alone(seconds):
-                yield
-            return
+            return Placement(folder)
     raise Refused(
         f"{tenant.name} cannot come back: its folder is neither in {places[0].parent} nor in {places[1].parent}.",
         hint="Restore the folder first.",
     )
 
 
-def _addresses_before(desk: Desk, tenant: Tenant) -> list[Address]:
+def _see_not_between(tenant: Tenant) -> None:
+    if tenant.status is Status.ADDING:
+        raise standing.being_added(tenant)
+    if tenant.status is Status.PURGING:
+        raise Refused(
+            f"{tenant.name} is being purged and cannot come back.",
+            hint=f"`tenantry purge {tenant.name}` goes on with it.",
+        )
+
+
+def _see_name_free(desk: Desk, tenant: Tenant) -> None:
+    try:
+        other = desk.registry.get(tenant.name)
+    except Unknown:
+        return
+    if other.uid != tenant.uid:
+        raise Refused(
+            f"{tenant.name} ({tenant.uid}) cannot come back: another tenant is called so by now.",
+            hint=f"`tenantry show {other.name}` tells whose it is.",
+        )
+
+
+def _undo(tenant: Tenant) -> str:
+    return f"tenantry remove {tenant.name} --undo"
+
+
+def _kept(desk: Desk, tenant: Tenant) -> dict[str, object]:
+    """Spell what undo needs: the addresses, and until when those of old names lead here."""
+    places = desk.registry.places(tenant.uid)
+    old = {place.address.key: place.until for place in places if place.until}
+    kept: dict[str, object] = {"addresses": [place.address.key for place in places if not place.until]}
+    return {**kept, "until": old} if old else kept
+
+
+def _places_before(desk: Desk, tenant: Tenant) -> list[Place]:
     """Read from the journal at which addresses the tenant was when it was removed."""
-    for entry in desk.registry.journal(tenant.uid):
-        kept = entry.detail.get("addresses")
-        if entry.verb == "remove" and isinstance(kept, list):
-            return [Address(Kind(kind), value) for kind, _, value in (str(key).partition(":") for key in kept)]
-    return [Address(Kind.SUBDOMAIN, tenant.name)]
+    for entry in desk.registry.journal(Search(uid=tenant.uid, verb="remove", limit=1)):
+        kept, old = entry.detail.get("addresses"), entry.detail.get("until", {})
+        if isinstance(kept, list) and isinstance(old, dict):
+            ends = {**dict.fromkeys(map(str, kept), ""), **{str(key): str(until) for key, until in old.items()}}
+            return [Place(_address(key), until) for key, until in ends.items()]
+    return [Place(Address(Kind.SUBDOMAIN, tenant.name))]
 
 
-def _still_free(desk: Desk, wanted: Sequence[Address]) -> tuple[list[Address], list[Address]]:
-    free: list[Address] = []
-    lost: list[Address] = []
-    for where in wanted:
+def _address(key: str) -> Address:
+    kind, _, value = key.partition(":")
+    return Address(Kind(kind), value)
+
+
+def _still_free(desk: Desk, wanted: Sequence[Place]) -> tuple[list[Place], list[Place]]:
+    """Tell which of these addresses nobody has by now; an old name whose grace has ended is simply no more."""
+    free: list[Place] = []
+    lost: list[Place] = []
+    for place in wanted:
         try:
-            desk.registry.find(where)
-            lost.append(where)
+            desk.registry.find(place.address)
+            lost.append(place)
         except Unknown:
-            free.append(where)
+            free.append(place)
         except Unavailable:  # the row of whoever has it makes no sense
-            lost.append(where)
+            lost.append(place)
     return free, lost
 
 
-def _urls(desk: Desk, addresses: Sequence[Address]) -> tuple[str, ...]:
-    return tuple(desk.settings.url(where) for where in addresses)
+def _urls(desk: Desk, places: Sequence[Place]) -> tuple[str, ...]:
+    return tuple(desk.settings.url(place.address) for place in places if not place.until)

@@ -2,8 +2,10 @@
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Any
 
 _log = logging.getLogger(__name__)
 
@@ -27,3 +29,25 @@ def aside(acts: Iterable[Act]) -> None:
 
     with suppress(RuntimeError):  # the system has no thread for it: the next one takes it along
         threading.Thread(target=work, name="aside", daemon=True).start()
+
+
+class Disposal:
+    """What nobody holds any more, until it is disposed of on a short-lived thread."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Any] = deque()
+
+    def add(self, built: Any) -> None:
+        """Take over what is to be disposed of, None being nothing; at once, so that it may be done under locks."""
+        if built is not None:
+            self._waiting.append(built)
+            aside([self.finish])
+
+    def finish(self) -> None:
+        """Dispose of all that waits; slow, so never on a thread that serves or follows."""
+        while self._waiting:
+            try:
+                built = self._waiting.popleft()
+            except IndexError:
+                return
+            apart(built.close)

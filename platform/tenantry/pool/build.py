@@ -11,18 +11,11 @@ from time import monotonic
 from typing import Any
 
 from tenantry.errors import Unavailable, reason
+from tenantry.pool.given import Decline, Given
 
 BACK_OFF_LIMIT = 60.0
 # Where anybody's word names a tenant, as in a dispatcher alone, failures must not be remembered without end.
 REMEMBERED = 10_000
-
-
-class Decline(Exception):
-    """Say, from a build, that there shall be no application here; `answer` is served in its place and never kept."""
-
-    def __init__(self, answer: Any) -> None:
-        super().__init__("no application here")
-        self.answer = answer
 
 
 class Build(Future[None]):
@@ -34,6 +27,7 @@ class Build(Future[None]):
         self.wanted = wanted
         self.mount = mount
         self.started = 0.0  # monotonic; 0 while it waits for a thread
+        self.probing = False  # what was built is being probed, within the same deadline
         self._attend = attend
 
     def attend(self) -> None:
@@ -44,19 +38,29 @@ class Build(Future[None]):
         """Tell whether it has run for longer than `deadline` seconds."""
         return bool(self.started) and monotonic() - self.started > deadline
 
-    def run(
-        self, make: Callable[[Any, str], Any], finish: "Callable[[Build, Any, BaseException | None], None]"
-    ) -> None:
-        """Build on a new daemon thread and hand what came of it to `finish`; a hanging build hangs only itself."""
-        self.started = monotonic()
-        threading.Thread(target=self._work, args=(make, finish), name=f"build-{self.key}", daemon=True).start()
+    def too_late(self, deadline: float) -> Unavailable:
+        """Say what had not come to its end within `deadline` seconds."""
+        what = "The new build had not answered its probe" if self.probing else "The factory had not answered"
+        return Unavailable(f"{what} after {deadline:g} s.")
 
-    def _work(
-        self, make: Callable[[Any, str], Any], finish: "Callable[[Build, Any, BaseException | None], None]"
-    ) -> None:
+    def run(self, given: Given, succeeds: "Callable[[Build], bool]", finish: "Finish") -> None:
+        """Build on a new daemon thread and hand what came of it to `finish`; a hanging build hangs only itself.
+
+        `succeeds` is asked, once there is something to probe, whether it is to take the place of what answers.
+        """
+        self.started = monotonic()
+        threading.Thread(
+            target=self._work, args=(given, succeeds, finish), name=f"build-{self.key}", daemon=True
+        ).start()
+
+    def _work(self, given: Given, succeeds: "Callable[[Build], bool]", finish: "Finish") -> None:
         built, error = None, None
         try:
-            built = make(self.wanted, self.mount)
+            built = given.build(self.wanted, self.mount)
+            # A first build is not probed: nothing else would answer in its place, and its visitors wait for it.
+            self.probing = succeeds(self)
+            if self.probing:
+                given.probe(built)
         except BaseException as raised:  # noqa: BLE001 - a factory that calls sys.exit costs only its own tenant
             error = raised
         try:
@@ -85,6 +89,10 @@ class Build(Future[None]):
                 self.set_exception(error)
 
 
+# Called once a build has ended in whatever way: what was built, if anything, and what was raised, if anything.
+Finish = Callable[[Build, Any, BaseException | None], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why the last build of a slot failed, how often in a row, and until when nobody shall try again."""
@@ -104,11 +112,6 @@ class Failure:
     def blocks(self, revision: int) -> bool:
         """Tell whether a build of `revision` has to rest; a newer revision than the failed one need not."""
         return revision <= self.revision and monotonic() < self.until
-
-
-def why(error: BaseException | None) -> str | None:
-    """Spell why a build failed; None for one that did not, a declined one among them."""
-    return None if error is None or isinstance(error, Decline) else reason(error)
 
 
 class Builds:
@@ -154,9 +157,9 @@ class Builds:
         del self.under_way[build.key]
         return True
 
-    def succeeded(self, build: Build) -> bool:
-        """Forget the slot's failures; true if there were any."""
-        return self.failures.pop(build.key, None) is not None
+    def succeeded(self, build: Build) -> None:
+        """Forget the slot's failures."""
+        self.failures.pop(build.key, None)
 
     def failed(self, build: Build, error: BaseException) -> bool:
         """Remember a failure; true if it is the first in a row of builds of its revision."""

@@ -3,30 +3,28 @@
 import logging
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
 from tenantry.errors import Unavailable
-from tenantry.pool.aside import apart, aside
-from tenantry.pool.build import Build, Builds, Decline, Waiters, why
+from tenantry.pool.aside import Disposal, aside
+from tenantry.pool.build import Build, Builds, Waiters
+from tenantry.pool.given import Decline, Given, unasked, unheard
 from tenantry.pool.limits import Limits, Wanted
 from tenantry.pool.live import Lease, Live
 
 _log = logging.getLogger(__name__)
-
-Report = Callable[[Any, str | None], None]
 
 
 class Pool:
     """All slots of one process.
 
     A slot's key is uid + mount. `_ready` is read without a lock and changed only under it. `build(wanted, mount)`
-    returns an object with `app`, `close()` and `rest()` and runs on a thread of its own; `report(wanted, reason)` is
-    told when a slot begins to fail and, with None, when that ends; `wake()` asks whoever calls `reap` to do so soon:
-    without one, the pool reaps on a short-lived thread of its own.
+    returns an object with `app`, `close()` and `rest()` and runs on a thread of its own, where `probe(built)` may then
+    raise to keep a successor from taking the place of what answers. `report(wanted, reason)` is told when a slot begins
+    to fail and, with None, each time it was built.
     """
 
     def __init__(
@@ -34,13 +32,11 @@ class Pool:
         build: Callable[[Any, str], Any],
         limits: Limits | None = None,
         *,
-        report: Report | None = None,
-        wake: Callable[[], None] | None = None,
+        probe: Callable[[Any], None] = unasked,
+        report: Callable[[Any, str | None], None] = unheard,
     ) -> None:
         self.limits = limits or Limits()
-        self._build = build
-        self._report = report or _unheard
-        self._wake = wake or self._reap_aside
+        self._given = Given(build, probe, report)
         self._closed = False
         self._inherited: list[Any] = []
         self._begin()
@@ -50,7 +46,7 @@ class Pool:
         """Begin with nothing. The lock is re-entrant: a collected body may end its lease on a thread that holds it."""
         self._ready: dict[str, Live] = {}
         self._retired: set[Live] = set()
-        self._disposable: deque[Any] = deque()
+        self._disposal = Disposal()
         self._lock = threading.RLock()
         self._builds = Builds(self.limits.builders)
         self._waiters = Waiters(self.limits.waiters, self.limits.waiters_of_one)
@@ -62,7 +58,7 @@ class Pool:
 
         What holds the latter is kept: SQLite's files break when a child uses, or closes, what its parent has open.
         """
-        self._inherited.append((self._ready, self._retired, self._disposable))
+        self._inherited.append((self._ready, self._retired, self._disposal))
         self._begin()
 
     # Leasing
@@ -138,7 +134,7 @@ class Pool:
         if not live.claim():
             return False
         self._unpublish(live)
-        self._discard(live.built)
+        self._disposal.add(live.built)
         return True
 
     def _no_build(self, key: str) -> Unavailable:
@@ -156,37 +152,35 @@ class Pool:
             starting = self._builds.startable()
         for build in starting:
             try:
-                build.run(self._build, self._finish)
+                build.run(self._given, self._succeeds, self._finish)
             except RuntimeError as error:  # the system has no thread for it: whoever comes next tries again
                 _log.error("the build of %s could not start: %s", build.key, error)
                 with self._lock:
                     self._builds.postpone(build)
 
+    def _succeeds(self, build: Build) -> bool:
+        """Tell whether what was built will take the place of a live application."""
+        with self._lock:
+            return build.key in self._ready and self._builds.under_way.get(build.key) is build
+
     def _finish(self, build: Build, built: Any, error: BaseException | None) -> None:
-        """Publish what was built, or remember why it was not; a result that comes too late is disposed of."""
-        begins = ends = False
+        """Publish what was built, or remember why not; what comes too late or fails its probe is disposed of."""
+        tells = False
         with self._lock:
             self._abandoned.discard(build)
             if not self._builds.conclude(build):
-                self._discard(built)
+                self._disposal.add(built)
             elif error is None or isinstance(error, Decline):
-                ends = self._builds.succeeded(build)
+                tells = True
+                self._builds.succeeded(build)
                 self._publish(build, built)
             else:
-                begins = self._builds.failed(build, error)
+                tells = self._builds.failed(build, error)
+                self._disposal.add(built)
         self._start_builds()
-        if begins:
-            _log.error("a build has failed: %s", why(error), exc_info=error, extra={"uid": build.wanted.uid})
-        if begins or ends:
-            self._tell(build, error)
+        if tells:
+            self._given.tell(build.wanted, error)
         build.end(error)
-
-    def _tell(self, build: Build, error: BaseException | None) -> None:
-        """Report that failing begins or ends; a report that fails must not keep those who wait for the build."""
-        try:
-            self._report(build.wanted, why(error))
-        except Exception:  # noqa: BLE001 - the registry may raise what it likes
-            _log.exception("nobody could be told how the build of %s went", build.key)
 
     def _publish(self, build: Build, built: Any) -> None:
         """Put what was built in its slot. Only now is anybody evicted for it: a failing build costs nobody a place."""
@@ -194,7 +188,7 @@ class Pool:
             return
         before = self._ready.get(build.key)
         if self._closed or (before is None and not self._make_room()):
-            self._discard(built)
+            self._disposal.add(built)
             return
         if before is not None:
             self._retire(before)
@@ -214,7 +208,7 @@ class Pool:
 
     def _abandon(self, build: Build) -> None:
         """Give a build up that hangs: its thread goes on alone, and its place is free for another."""
-        error = Unavailable(f"The factory had not answered after {self.limits.deadline:g} s.")
+        error = build.too_late(self.limits.deadline)
         with self._lock:
             if not self._builds.conclude(build):
                 return
@@ -222,7 +216,7 @@ class Pool:
             first = self._builds.failed(build, error)
         self._start_builds()
         if first:
-            self._tell(build, error)
+            self._given.tell(build.wanted, error)
         build.end(error)
 
     # Retiring
@@ -256,8 +250,12 @@ class Pool:
         self._start_builds()
 
     def outdate(self, uid: str) -> None:
-        """Want successors for a tenant's live applications although its revision is the same; they serve until then."""
+        """Want successors for a tenant's live applications although its revision is the same; they serve until then.
+
+        What failed before is tried again at once: this is not what failed.
+        """
         with self._lock:
+            self._builds.forget({uid})
             for live in self._ready.values():
                 if live.uid == uid:
                     live.answers = -1
@@ -280,12 +278,7 @@ class Pool:
         with self._lock:
             if live in self._retired and live.collect():
                 self._retired.discard(live)
-                self._discard(live.built)
-
-    def _discard(self, built: Any) -> None:
-        if built is not None:
-            self._disposable.append(built)
-            self._wake()
+                self._disposal.add(live.built)
 
     # Keeping house
 
@@ -312,22 +305,13 @@ class Pool:
         return tired
 
     def reap(self) -> None:
-        """Dispose of what nobody holds any more; slow, so never on a thread that serves or follows."""
-        while self._disposable:
-            try:
-                built = self._disposable.popleft()
-            except IndexError:
-                return
-            apart(built.close)
-
-    def _reap_aside(self) -> None:
-        aside([self.reap])
+        """Dispose on this thread of what nobody holds any more and no other thread has begun with."""
+        self._disposal.finish()
 
     def close(self, seconds: float = 5.0) -> None:
         """Retire everything, wait at most `seconds` for the last leases to end, and dispose of it all; idempotent."""
         with self._lock:
             self._closed = True
-            self._wake = self._reap_aside  # who reaps may be gone when the last lease or build ends
         self.retire()
         deadline = monotonic() + seconds
         pause = threading.Event()
@@ -382,10 +366,6 @@ def _check(truth: bool, says: str) -> None:
 
 def _busy() -> Unavailable:
     return Unavailable("This site is busy.", hint="Please try again in a moment.", retry_after=1)
-
-
-def _unheard(_: Any, __: str | None) -> None:
-    """Report to nobody."""
 
 
 _pools: WeakSet[Pool] = WeakSet()

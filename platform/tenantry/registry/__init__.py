@@ -6,6 +6,36 @@ same file; a `Watch` tells them cheaply that somebody has written, `Registry.cha
 
 from tenantry.registry.book import Registry
 from tenantry.registry.connections import Watch
-from tenantry.registry.values import By, Changes, Entry
+from tenantry.registry.values import (
+    ADD,
+    PURGE,
+    REMOVE,
+    UNDO_REMOVE,
+    By,
+    Changes,
+    Entry,
+    Page,
+    Pending,
+    Place,
+    Search,
+    Selection,
+    Terms,
+)
 
-__all__ = ["By", "Changes", "Entry", "Registry", "Watch"]
+__all__ = [
+    "ADD",
+    "PURGE",
+    "REMOVE",
+    "UNDO_REMOVE",
+    "By",
+    "Changes",
+    "Entry",
+    "Page",
+    "Pending",
+    "Place",
+    "Registry",
+    "Search",
+    "Selection",
+    "Terms",
+    "Watch",
+]

@@ -1,61 +1,68 @@
-"""The registry as everybody sees it: what may be asked of it, what may be changed in it."""
+"""The registry as everybody sees it: what may be asked of it is in `reading`, what may be changed in it is here."""
 
-import builtins
-import logging
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from sqlalchemy import ColumnElement, Connection, Select, create_engine, event, or_, select
+from sqlalchemy import ColumnElement, Connection, or_, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
-from tenantry import address as spelling
-from tenantry.address import Address
+from tenantry.address import Address, Kind, shown
 from tenantry.errors import Refused, Unavailable, Unknown
-from tenantry.registry import file, nearby, rows, tables
-from tenantry.registry.changes import Change, believed, line
-from tenantry.registry.connections import Connections, Watch, unavailable
-from tenantry.registry.values import FAILING, PLATFORM, RECOVERED, By, Changes, Entry, utc_now
-from tenantry.tenant import Status, Tenant
+from tenantry.registry import file, rows, tables
+from tenantry.registry.changes import Change, line
+from tenantry.registry.connections import unavailable
+from tenantry.registry.reading import Reading
+from tenantry.registry.values import (
+    ADD,
+    FAILING,
+    PLATFORM,
+    PURGE,
+    RECOVERED,
+    REMOVE,
+    UNDO_REMOVE,
+    By,
+    Place,
+    Terms,
+    utc_now,
+)
+from tenantry.tenant import Notice, Status, Tenant
 
 _PATIENCE = 5.0
-_IN_SERVICE = frozenset({Status.ACTIVE, Status.SUSPENDED})
+_TERMS = Terms()
+_STANDING = frozenset({Status.ACTIVE, Status.SUSPENDED, Status.MAINTENANCE})
+_SERVICE = frozenset({Status.ACTIVE, Status.SUSPENDED})
+_NAMED = (Kind.SUBDOMAIN, Kind.PATH)
 
 
-_log = logging.getLogger(__name__)
+class Registry(Reading):
+    """The book of one instance folder, open until closed; any thread may use it, and a forked child as well."""
 
-
-class Registry:
-    """The book of one instance folder, open until closed; any thread may use it, and a forked child as well.
-
-    Every question is asked of the file, never of a memory: what it answers is true now, for all processes.
-    """
-
-    def __init__(self, path: Path, clock: Callable[[], datetime], patience: float) -> None:
-        self.path = path
-        self._clock = clock
-        self._patience = patience
-        self._connections = Connections(path, patience)
-        # NullPool closes what it was given after each use, and closing a `Raw` hands it back: one pool, ours.
-        self._engine = create_engine("sqlite://", creator=self._connections.take, poolclass=NullPool)
-        event.listen(self._engine, "begin", _begin)
+    def __init__(self, path: Path, clock: Callable[[], datetime], patience: float, terms: Terms) -> None:
+        super().__init__(path, clock, patience)
+        self._terms = terms
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         self._identity = _identity(path)
 
     @classmethod
-    def open(cls, path: Path, *, clock: Callable[[], datetime] = utc_now, patience: float = _PATIENCE) -> Self:
-        """Open the registry in `path`, made if there is none.
+    def open(
+        cls,
+        path: Path,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        patience: float = _PATIENCE,
+        terms: Terms = _TERMS,
+    ) -> Self:
+        """Open the registry in `path`, made if there is none, and brought up to date if it is of the last version.
 
         `patience` is how many seconds a change waits for others to end theirs. Refused if the file is of a newer
         Tenantry, Unavailable if it is damaged, locked, or no registry.
         """
         file.make(path)
-        registry = cls(path, clock, patience)
+        registry = cls(path, clock, patience, terms)
         try:
             file.check(registry._connections)
         except BaseException:
@@ -75,121 +82,153 @@ class Registry:
     ) -> None:
         self.close()
 
-    # What may be asked.
+    # Adding.
 
-    def find(self, address: Address) -> Tenant:
-        """Return the tenant at an address: one indexed query, 10 to 30 us.
+    def intend(self, tenant: Tenant, addresses: Sequence[Address], *, override: bool = False) -> Tenant:
+        """Take a new tenant's uid, name and addresses, with status ADDING: the first step of adding it.
 
-        Unknown if there is none, in words that are the same for every address. Unavailable for a row that cannot be
-        read. Both are what a visitor may see.
+        Refused if one of them is taken, or retired by another tenant, or looks like another's. The first custom domain
+        is the primary one. The journal tells of it once it is activated.
         """
-        raw = self._connections.take()
-        try:
-            row = raw.execute(tables.FIND, (address.key,)).fetchone()
-        except sqlite3.Error as error:
-            _log.error("an address cannot be found: %s", unavailable(self.path, error))
-            raise Unavailable("This site cannot be found right now.", hint="Please try again in a moment.") from error
-        finally:
-            raw.close()
-        if row is None:
-            raise Unknown("There is no site at this address.")
-        try:
-            return rows.tenant(row)
-        except rows.Poison as error:
-            raise Unavailable("This site is out of order.", hint="Its operator can see why.") from error
+        with self._change() as change:
+            change.add(tenant)
+            change.occupy(tenant, [Place(found) for found in addresses], override=override)
+            _make_primary(change, tenant.uid)
+            return change.tenant(tenant.uid)
 
-    def get(self, name: str) -> Tenant:
-        """Return the tenant of that name, never a removed one; Unknown says which name may have been meant."""
-        missing = f"There is no tenant {spelling.shown(name)}."
-        with self._reading() as connection:
-            row = None
-            if spelling.is_name(name):
-                query = select(*rows.TENANT).where(tables.tenants.c.name == name, tables.STANDING)
-                row = connection.execute(query).one_or_none()
-            near = nearby.nearest(connection, name) if row is None else None
-        return believed(row, missing, f"Did you mean {near!r}?" if near else "")
+    def activate(self, uid: str, by: By) -> Tenant:
+        """Open a tenant that was intended: the last step of adding it."""
+        with self._change() as change:
+            change.see(uid, frozenset({Status.ADDING}), "activated", step=ADD, by=by)
+            return change.put(uid, by, {"status": Status.ACTIVE, "pending": ""})
 
-    def by_uid(self, uid: str) -> Tenant:
-        """Return the tenant of that uid, whatever its status."""
-        with self._reading() as connection:
-            row = connection.execute(select(*rows.TENANT).where(tables.tenants.c.uid == uid)).one_or_none()
-        return believed(row, f"There is no tenant with the uid {spelling.shown(uid)}.")
+    def abandon(self, uid: str) -> None:
+        """Undo `intend`: nothing is left but a tombstone."""
+        with self._change() as change:
+            change.see(uid, frozenset({Status.ADDING}), "abandoned", step=ADD)
+            change.erase(uid)
 
-    def removed(self, name: str) -> Tenant:
-        """Return the tenant of that name that was removed last."""
-        table = tables.tenants
-        query = select(*rows.TENANT).where(table.c.name == name, tables.GONE).order_by(table.c.revision.desc()).limit(1)
-        with self._reading() as connection:
-            row = connection.execute(query).one_or_none()
-        return believed(row, f"There is no removed tenant {spelling.shown(name)}.")
+    # Serving.
 
-    def list(self, include_removed: bool = False) -> list[Tenant]:
-        """Return all tenants by name, without the poison rows that `poison` names."""
-        return [found for found in self._walk(include_removed) if isinstance(found, Tenant)]
+    def set_status(self, uid: str, status: Status, reason: str, by: By) -> Tenant:
+        """Suspend a tenant, in maintenance or not, or let a suspended one serve again."""
+        with self._change() as change:
+            tenant = change.see(uid, _STANDING, f"made {status}", by=by)
+            if status not in _SERVICE:
+                raise Refused(f"The status {status} is not one to set on the tenant {tenant.name!r}.")
+            return change.put(uid, by, {"status": status, "reason": reason, "notice": ""})
 
-    def poison(self) -> builtins.list[str]:
-        """Say of every row that cannot be read what is wrong with it."""
-        return [found for found in self._walk(include_removed=True) if isinstance(found, str)]
+    def maintain(self, uid: str, notice: Notice | None, by: By) -> Tenant:
+        """Put a tenant into maintenance with what it tells its visitors, or with None end it."""
+        began = frozenset({Status.MAINTENANCE})
+        with self._change() as change:
+            if notice is None:
+                change.see(uid, began, "taken out of maintenance", by=by)
+                return change.put(uid, by, {"status": Status.ACTIVE, "notice": ""})
+            change.see(uid, began | {Status.ACTIVE}, "put into maintenance", by=by)
+            return change.put(uid, by, {"status": Status.MAINTENANCE, "notice": rows.told(notice)})
 
-    def addresses(self, uid: str) -> builtins.list[Address]:
-        """Return a tenant's addresses: subdomain, path, custom domains."""
-        with self._reading() as connection:
-            keys = connection.scalars(select(tables.addresses.c.key).where(tables.addresses.c.uid == uid)).all()
-        return sorted(filter(None, map(rows.where, keys)), key=rows.by_kind)
+    def touch(self, uid: str, by: By, moved: bool = False) -> Tenant:
+        """Give a tenant a new revision, so that all build it anew; `moved` if its data or schema was moved."""
+        with self._change() as change:
+            change.see(uid, _STANDING, "changed", by=by)
+            return change.put(uid, by, {"moved": change.revision} if moved else None)
 
-    def all_addresses(self) -> dict[str, builtins.list[Address]]:
-        """Return every tenant's addresses by its uid, in the order of `addresses`."""
-        kept: dict[str, builtins.list[Address]] = {}
-        with self._reading() as connection:
-            for uid, key in connection.execute(select(tables.addresses.c.uid, tables.addresses.c.key)):
-                found = rows.where(key)
-                if found is not None:
-                    kept.setdefault(uid, []).append(found)
-        for some in kept.values():
-            some.sort(key=rows.by_kind)
-        return kept
+    # Names and addresses.
 
-    # Following.
+    def rename(self, uid: str, new: str, grace: timedelta, by: By, *, override: bool = False) -> Tenant:
+        """Give a tenant another name; the old one leads to it for the time of `grace`, and is retired afterwards."""
+        with self._change() as change:
+            tenant = change.see(uid, _STANDING, "renamed", by=by)
+            standing = [place.address for place in change.places(uid) if not place.until]
+            named = [found for found in standing if found.kind in _NAMED]
+            until = change.moment(grace)
+            for found in named:
+                change.keep_old(uid, found, until)
+            renamed = change.renamed(tenant, new)
+            change.occupy(renamed, [Place(Address(found.kind, new)) for found in named], override=override)
+            change.retire(uid, sorted({tenant.name, *(found.value for found in named)}), grace)
+            change.unretire(uid, [new])
+            return change.put(uid, by)
 
-    def revision(self) -> int:
-        """Return the revision of the last change of all."""
-        with self._reading() as connection:
-            return _revision(connection)
+    def add_domain(self, uid: str, domain: str, primary: bool, by: By) -> Tenant:
+        """Give a tenant a custom domain, or make one that it has the primary one; the first one always is."""
+        with self._change() as change:
+            tenant = change.see(uid, _STANDING, "given a domain", by=by)
+            found = Place(Address(Kind.DOMAIN, domain))
+            if found not in change.places(uid):
+                # Its name is its own already: no verdict on it is asked for.
+                change.occupy(tenant, [found], override=True)
+            _make_primary(change, uid, domain if primary else "")
+            return change.put(uid, by)
 
-    def changes(self, since: int) -> Changes:
-        """Tell what happened after revision `since`, as of one moment; a row that became poison counts as gone."""
-        with self._reading() as connection:
-            now = _revision(connection)
-            after = since if since <= now else -1
-            moved, stones = tables.tenants.c.revision, tables.tombstones.c
-            changed = connection.execute(select(*rows.TENANT).where(moved > after).order_by(moved))
-            tenants: builtins.list[Tenant] = []
-            gone: builtins.list[str] = []
-            for row in changed:
-                try:
-                    tenants.append(rows.tenant(row))
-                except rows.Poison:
-                    gone.append(str(row.uid))
-            gone += connection.scalars(select(stones.uid).where(stones.revision > after).order_by(stones.revision))
-        return Changes(now, tuple(tenants), tuple(gone), rewound=since > now)
+    def drop_domain(self, uid: str, domain: str, by: By) -> Tenant:
+        """Take a custom domain from a tenant; if it was the primary one, the first that is left becomes it."""
+        with self._change() as change:
+            tenant = change.see(uid, _STANDING, "changed", by=by)
+            found = Address(Kind.DOMAIN, domain)
+            if Place(found) not in change.places(uid):
+                raise Unknown(f"{tenant.name} has no domain {shown(domain)}.")
+            change.leave(uid, found)
+            _make_primary(change, uid)
+            return change.put(uid, by)
 
-    def watch(self) -> Watch:
-        """Open a watch, by which one thread learns that somebody has written; the registry closes it at the latest."""
-        return self._connections.watch()
+    # Removing.
+
+    def remove(self, uid: str, by: By) -> Tenant:
+        """Take a tenant out of service: it loses its addresses, and nobody else gets its names for a while.
+
+        It stays marked as being removed until `settle` says that its folder has moved.
+        """
+        with self._change() as change:
+            tenant = change.see(uid, _STANDING, "removed", by=by)
+            names = {place.address.value for place in change.places(uid) if place.address.kind in _NAMED}
+            change.retire(uid, sorted({tenant.name, *names}))
+            change.vacate(uid)
+            gone = {"status": Status.REMOVED, "was": tenant.status, "moved": change.revision, "pending": REMOVE}
+            return change.put(uid, by, gone)
+
+    def settle(self, uid: str) -> None:
+        """Note that a removed tenant's folder is where it belongs, in the trash: nothing is under way any more."""
+        with self._changing() as connection:
+            table = tables.tenants
+            settled = table.update().where(table.c.uid == uid, table.c.status == Status.REMOVED).values(pending="")
+            connection.execute(settled)
+
+    def returning(self, uid: str, by: By) -> None:
+        """Note that a removed tenant is being brought back: the first step, before its folder moves."""
+        with self._change() as change:
+            change.see(uid, frozenset({Status.REMOVED}), "brought back", step=UNDO_REMOVE, by=by)
+            change.mark(uid, UNDO_REMOVE)
+
+    def bring_back(self, uid: str, places: Sequence[Place], by: By, *, override: bool = False) -> Tenant:
+        """Undo `remove`: the tenant has the status it had before; Refused if an address has been taken since."""
+        with self._change() as change:
+            tenant = change.see(uid, frozenset({Status.REMOVED}), "brought back", step=UNDO_REMOVE, by=by)
+            change.occupy(tenant, places, override=override)
+            change.unretire(uid, [tenant.name, *(place.address.value for place in places if not place.until)])
+            _make_primary(change, uid)
+            back = {"status": change.was(uid), "was": "", "moved": change.revision, "pending": ""}
+            return change.put(uid, by, back)
+
+    def purge(self, uid: str, by: By) -> Tenant:
+        """Give a removed tenant up for good: from now on it cannot come back, and its data may be deleted."""
+        with self._change() as change:
+            change.see(uid, frozenset({Status.REMOVED}), "purged", step=PURGE, by=by)
+            return change.put(uid, by, {"status": Status.PURGING, "pending": PURGE, "moved": change.revision})
+
+    def erase(self, uid: str) -> None:
+        """Delete the row of a tenant of which no data is left: the last step of purging it.
+
+        Its lines of the journal still tell who did what and when, and no longer what of: titles, domains and values of
+        a config are the tenant's own.
+        """
+        with self._change() as change:
+            change.see(uid, frozenset({Status.PURGING}), "erased", step=PURGE)
+            change.erase(uid)
+            change.silence(uid)
 
     # The journal.
-
-    def journal(self, uid: str | None = None, limit: int = 100) -> builtins.list[Entry]:
-        """Return the last lines of the journal, of one tenant or of all, the newest first."""
-        query = select(*rows.ENTRY).order_by(tables.journal.c.id.desc()).limit(limit)
-        return self._entries(query if uid is None else query.where(tables.journal.c.uid == uid))
-
-    def trouble(self, uid: str) -> Entry | None:
-        """Return the line that says why a tenant fails, unless it has recovered or was changed since."""
-        book = tables.journal.c
-        telling = or_(book.verb.in_((FAILING, RECOVERED)), book.revision.is_not(None))
-        query = select(*rows.ENTRY).where(book.uid == uid, telling).order_by(book.id.desc()).limit(1)
-        return next((found for found in self._entries(query) if found.verb == FAILING), None)
 
     def note(self, by: By, uid: str, name: str) -> None:
         """Write a journal line of something that changed nothing."""
@@ -220,84 +259,7 @@ class Registry:
             if new(connection):
                 line(connection, self._clock(), by, {"uid": uid, "name": name, "revision": None})
 
-    # What may be changed.
-
-    def intend(self, tenant: Tenant, addresses: Sequence[Address]) -> Tenant:
-        """Take a new tenant's uid, name and addresses, with status ADDING: the first step of adding it.
-
-        Refused if one of them is taken, or retired by another tenant. The journal tells of it once it is activated.
-        """
-        with self._change() as change:
-            change.occupy(tenant, addresses, add=True)
-            return change.tenant(tenant.uid)
-
-    def activate(self, uid: str, by: By) -> Tenant:
-        """Open a tenant that was intended: the last step of adding it."""
-        with self._change() as change:
-            _see(change.tenant(uid), {Status.ADDING}, "activated")
-            return change.put(uid, by, {"status": Status.ACTIVE})
-
-    def abandon(self, uid: str) -> None:
-        """Undo `intend`: nothing is left but a tombstone."""
-        with self._change() as change:
-            _see(change.tenant(uid), {Status.ADDING}, "abandoned")
-            change.erase(uid)
-
-    def set_status(self, uid: str, status: Status, reason: str, by: By) -> Tenant:
-        """Suspend a tenant or let it serve again."""
-        with self._change() as change:
-            tenant = change.tenant(uid)
-            _see(tenant, _IN_SERVICE, f"made {status}")
-            if status not in _IN_SERVICE:
-                raise Refused(f"The status {status} is not one to set on the tenant {tenant.name!r}.")
-            return change.put(uid, by, {"status": status, "reason": reason})
-
-    def touch(self, uid: str, by: By, moved: bool = False) -> Tenant:
-        """Give a tenant a new revision, so that all build it anew; `moved` if its data or schema was moved."""
-        with self._change() as change:
-            _see(change.tenant(uid), _IN_SERVICE | {Status.ADDING}, "changed")
-            return change.put(uid, by, {"moved": change.revision} if moved else None)
-
-    def remove(self, uid: str, by: By) -> Tenant:
-        """Take a tenant out of service: it loses its addresses, and nobody else gets its name for 90 days."""
-        with self._change() as change:
-            tenant = change.tenant(uid)
-            _see(tenant, _IN_SERVICE, "removed")
-            change.retire(tenant)
-            change.vacate(uid)
-            return change.put(uid, by, {"status": Status.REMOVED, "was": tenant.status, "moved": change.revision})
-
-    def bring_back(self, uid: str, addresses: Sequence[Address], by: By) -> Tenant:
-        """Undo `remove`: the tenant has the status it had before; Refused if an address has been taken since."""
-        with self._change() as change:
-            tenant = change.tenant(uid)
-            _see(tenant, {Status.REMOVED}, "brought back")
-            change.occupy(tenant, addresses)
-            change.unretire(uid)
-            return change.put(uid, by, {"status": change.was(uid), "was": "", "moved": change.revision})
-
     # How.
-
-    def _walk(self, include_removed: bool) -> Iterator[Tenant | str]:
-        query: Select[Any] = select(*rows.TENANT).order_by(tables.tenants.c.name, tables.tenants.c.revision)
-        with self._reading() as connection:
-            for row in connection.execute(query if include_removed else query.where(tables.STANDING)):
-                try:
-                    yield rows.tenant(row)
-                except rows.Poison as error:
-                    yield f"{spelling.shown(str(row.name))} ({spelling.shown(str(row.uid))}): {error}."
-
-    def _entries(self, query: Select[Any]) -> builtins.list[Entry]:
-        with self._reading() as connection:
-            return [rows.entry(row) for row in connection.execute(query)]
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise unavailable(self.path, error.orig) from error
 
     @contextmanager
     def _changing(self) -> Iterator[Connection]:
@@ -310,8 +272,10 @@ class Registry:
                     f"The registry {self.path} was replaced while it was open; nothing was written.",
                     hint="Start this process again.",
                 )
-            with self._writer.begin() as connection:
+            with self._writer.connect() as connection, connection.begin() as transaction:
                 yield connection
+                if self._terms.rehearsal:
+                    transaction.rollback()
         except DBAPIError as error:
             raise unavailable(self.path, error.orig) from error
         finally:
@@ -320,12 +284,14 @@ class Registry:
     @contextmanager
     def _change(self) -> Iterator[Change]:
         with self._changing() as connection:
-            yield Change(connection, self._clock())
+            yield Change(connection, self._clock(), self._terms.retired_days)
 
 
-def _begin(connection: Connection) -> None:
-    # The driver's connections are in autocommit mode: who begins says whether to wait for the write lock at once.
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+def _make_primary(change: Change, uid: str, wanted: str = "") -> None:
+    """See that one of a tenant's custom domains is the primary one: the wanted, else the one it was, else the first."""
+    kept = [place.address.value for place in change.places(uid) if place.address.kind is Kind.DOMAIN]
+    now = wanted or change.tenant(uid).domain
+    change.set_domain(uid, now if now in kept else next(iter(kept), ""))
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -334,12 +300,3 @@ def _identity(path: Path) -> tuple[int, int]:
     except OSError:
         return (0, 0)
     return found.st_dev, found.st_ino
-
-
-def _revision(connection: Connection) -> int:
-    return int(connection.execute(select(tables.meta.c.revision)).scalar_one())
-
-
-def _see(tenant: Tenant, allowed: frozenset[Status] | set[Status], verb: str) -> None:
-    if tenant.status not in allowed:
-        raise Refused(f"The tenant {tenant.name!r} is {tenant.status} and cannot be {verb}.")

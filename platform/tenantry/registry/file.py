@@ -3,15 +3,16 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tenantry.errors import Refused, Unavailable
-from tenantry.placement import locked, sync
-from tenantry.registry import tables
+from tenantry.placement import beside, locked, sync
+from tenantry.registry import tables, upgrade
 from tenantry.registry.connections import Connections, unavailable
 
 
@@ -22,33 +23,37 @@ def make(path: Path) -> None:
     try:
         with locked(path.parent):
             if not path.exists():
-                _make(path)
-    except (OSError, sqlite3.Error) as error:
+                _make(path, path.with_name(path.name + ".new"))
+    except (OSError, sqlite3.Error, DBAPIError) as error:
+        why = error.orig if isinstance(error, DBAPIError) else error
         raise Unavailable(
-            f"The registry {path} cannot be made: {error}.", hint="See that its folder is there and belongs to you."
+            f"The registry {path} cannot be made: {why}.", hint="See that its folder is there and belongs to you."
         ) from error
 
 
-def _make(path: Path) -> None:
+def _make(path: Path, fresh: Path) -> None:
     # The folder's lock is held, so a leftover is that of a maker who was killed.
-    fresh = path.with_name(path.name + ".new")
+    _clear(fresh)
+    try:
+        os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(fresh), poolclass=NullPool)
+        with engine.begin() as connection:
+            tables.metadata.create_all(connection)
+            connection.execute(tables.meta.insert().values(id=1, schema_version=tables.SCHEMA_VERSION, revision=0))
+        with closing(sqlite3.connect(fresh)) as raw:
+            raw.execute("PRAGMA journal_mode = WAL")
+        sync(fresh)
+        fresh.replace(path)
+        sync(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            _clear(fresh)
+        raise
+
+
+def _clear(fresh: Path) -> None:
     for leftover in (fresh, *beside(fresh)):
         leftover.unlink(missing_ok=True)
-    os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(fresh), poolclass=NullPool)
-    with engine.begin() as connection:
-        tables.metadata.create_all(connection)
-        connection.execute(tables.meta.insert().values(id=1, schema_version=tables.SCHEMA_VERSION, revision=0))
-    with closing(sqlite3.connect(fresh)) as raw:
-        raw.execute("PRAGMA journal_mode = WAL")
-    sync(fresh)
-    fresh.replace(path)
-    sync(path.parent)
-
-
-def beside(path: Path) -> list[Path]:
-    """Name the files that SQLite may keep beside a database."""
-    return [path.with_name(path.name + ending) for ending in ("-wal", "-shm", "-journal")]
 
 
 def check(connections: Connections) -> None:
@@ -63,6 +68,9 @@ def check(connections: Connections) -> None:
             f"The registry {path} is of version {row[0]}, newer than this Tenantry knows ({tables.SCHEMA_VERSION}).",
             hint="Upgrade Tenantry.",
         )
+    if row[0] < tables.SCHEMA_VERSION:
+        with _asking(connections) as raw:
+            upgrade.upgrade(raw, path)
     # A file that some tool has copied or rebuilt may have left the mode that lets readers and a writer go together.
     with _asking(connections) as raw:
         raw.execute("PRAGMA journal_mode = WAL").fetchone()

@@ -1,20 +1,21 @@
 """Reading the registry's rows: what a row must look like to be believed."""
 
 import json
-import re
+import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from tenantry import address
 from tenantry.address import Address, Kind
 from tenantry.registry import tables
 from tenantry.registry.values import Entry
-from tenantry.tenant import Status, Tenant
+from tenantry.tenant import Notice, Status, Tenant, is_uid
 
-TENANT = tables.tenants.c["uid", "name", "application", "status", "revision", "moved", "title", "reason"]
-ENTRY = tables.journal.c["id", "revision", "at", "who", "verb", "uid", "name", "detail"]
+_COLUMNS = ("uid", "name", "application", "status", "revision", "moved", "title", "reason", "domain", "notice")
+TENANT = tables.tenants.c[_COLUMNS]
+ENTRY = tables.journal.c["id", "revision", "at", "who", "verb", "uid", "name", "detail", "before", "after"]
 
-_UID = re.compile(r"[a-z2-7]{12}", re.ASCII)
 _STATUSES = {status.value: status for status in Status}
 _KINDS = {kind.value: kind for kind in Kind}
 
@@ -23,14 +24,9 @@ class Poison(Exception):
     """A row that cannot be a tenant: somebody's hand or a damaged disk; it must hurt nobody else."""
 
 
-def is_uid(text: object) -> bool:
-    """Tell whether `text` is spelled as a uid."""
-    return isinstance(text, str) and _UID.fullmatch(text) is not None
-
-
 def tenant(row: Sequence[Any]) -> Tenant:
     """Make a tenant of a row of the columns TENANT, or raise Poison with what is wrong with it."""
-    uid, name, application, status, revision, moved, title, reason = row
+    uid, name, application, status, revision, moved, title, reason, domain, told = row
     if not is_uid(uid):
         raise Poison(f"the uid {address.shown(str(uid))} is none")
     if not (isinstance(name, str) and address.is_name(name)):
@@ -39,9 +35,37 @@ def tenant(row: Sequence[Any]) -> Tenant:
         raise Poison(f"the status {address.shown(str(status))} is none")
     if not (isinstance(revision, int) and isinstance(moved, int)):
         raise Poison("the revision is not a number")
-    if not (isinstance(application, str) and isinstance(title, str) and isinstance(reason, str)):
+    if not all(isinstance(some, str) for some in (application, title, reason, domain, told)):
         raise Poison("a text is missing")
-    return Tenant(uid, name, application, _STATUSES[status], revision, moved, title, reason)
+    # One string for all tenants of an application: a process may hold a hundred thousand of them.
+    application = sys.intern(application)
+    return Tenant(
+        uid,
+        name,
+        application,
+        _STATUSES[status],
+        revision,
+        moved,
+        title,
+        reason,
+        domain,
+        _notice(told) if told else None,
+    )
+
+
+def _notice(told: str) -> Notice:
+    try:
+        found = Notice(**json.loads(told))
+    except (TypeError, ValueError) as error:
+        raise Poison("its notice cannot be read") from error
+    if not (isinstance(found.message, str) and isinstance(found.retry_after, int) and isinstance(found.digest, str)):
+        raise Poison("its notice makes no sense")
+    return found
+
+
+def told(notice: Notice | None) -> str:
+    """Spell a notice as it is stored."""
+    return json.dumps(asdict(notice)) if notice is not None else ""
 
 
 def where(key: object) -> Address | None:
@@ -57,11 +81,14 @@ def by_kind(found: Address) -> tuple[int, str]:
 
 def entry(row: Sequence[Any]) -> Entry:
     """Make a journal line of a row of the columns ENTRY; a damaged detail is kept as the text it is."""
-    number, revision, at, who, verb, uid, name, raw = row
+    number, revision, at, who, verb, uid, name, *texts = row
+    detail, before, after = map(_document, texts)
+    return Entry(number, revision, at, who, verb, uid, name, detail, before, after)
+
+
+def _document(raw: Any) -> dict[str, object]:
     try:
-        detail = json.loads(raw)
+        found = json.loads(raw)
     except (TypeError, ValueError):
-        detail = raw
-    return Entry(
-        number, revision, at, who, verb, uid, name, detail if isinstance(detail, dict) else {"damaged": detail}
-    )
+        found = raw
+    return found if isinstance(found, dict) else {"damaged": found}

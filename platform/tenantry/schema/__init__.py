@@ -8,7 +8,7 @@ import hashlib
 import importlib
 import re
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -37,6 +37,8 @@ def template(migrations: Path, folder: Path, name: str) -> Path:
     """
     path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name).lstrip('.')}-{head_key(migrations)}.sqlite3"
     if not path.exists():
+        with suppress(OSError):  # of what is wrong with it tells who locks it
+            folder.mkdir(mode=0o700, exist_ok=True)
         with locked(folder):
             if not path.exists():
                 _migrate().make(path, migrations)

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tenantry.errors import Refused, TenantryError, Unavailable, Unknown, reason
-from tenantry.placement import sync
+from tenantry.placement import beside, sync
 from tenantry.schema import current, head_key
 
 _BUSY = 5.0
@@ -49,10 +49,10 @@ def upgrade(database: Path, migrations: Path) -> tuple[str, ...]:
 def make(path: Path, migrations: Path) -> None:
     """Make a template in `path`; whoever calls holds the folder's lock, so a leftover is that of a killed maker."""
     fresh = path.with_name(path.name + ".new")
-    beside = [fresh.with_name(fresh.name + ending) for ending in ("", "-wal", "-shm", "-journal")]
-    for leftover in beside:
-        leftover.unlink(missing_ok=True)
+    leftovers = (fresh, *beside(fresh))
     try:
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
         os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         with closing(_open(fresh)) as raw:
             raw.execute("PRAGMA journal_mode = WAL")
@@ -61,11 +61,13 @@ def make(path: Path, migrations: Path) -> None:
         sync(fresh)
         fresh.replace(path)
         sync(path.parent)
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         raise Unavailable(f"The template {path} cannot be made: {error}.") from error
     finally:
-        for leftover in beside:
-            leftover.unlink(missing_ok=True)
+        # What cannot be deleted now the next maker deletes; it must not hide why this one failed.
+        with suppress(OSError):
+            for leftover in leftovers:
+                leftover.unlink(missing_ok=True)
 
 
 def _run(database: Path, script: ScriptDirectory, before: str | None) -> tuple[str, ...]:

@@ -1,0 +1,96 @@
+"""Cloning a tenant: added like any other, and filled from another one, which goes on serving.
+
+The source's placement is held shared, so that nobody moves it away while it is copied. Its database is copied first and
+its files afterwards: an application writes a file and then the row that names it, so that what a row of the copy names
+is among the files that are copied later. The other way round there would be rows without their files; this way there
+may be files without rows, which nobody asks for.
+
+The clone has a key of its own: no session and no remember-me cookie of the source is valid there. Domains are the
+source's and stay with it.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from functools import partial
+
+from tenantry import address
+from tenantry.address import Address, Kind
+from tenantry.errors import Refused, TenantryError
+from tenantry.operations import adding, config, copying, disk, standing
+from tenantry.operations.facts import Added, Clone, Desk
+from tenantry.placement import Placement, locked
+from tenantry.registry import By
+from tenantry.tenant import Status, Tenant, new_uid
+
+_DATABASE_URL = re.compile(r"(sqlite|postgres(ql)?|mysql|mariadb|oracle|mssql)(\+\w+)?:/", re.ASCII | re.IGNORECASE)
+
+
+def clone(desk: Desk, name: str, wanted: Clone) -> Added:
+    """Add a tenant that is as another one is now, or raise and leave nothing."""
+    source, placement = standing.placed(desk, name)
+    new = address.new_name(wanted.name, override=wanted.override)
+    title = source.title if wanted.title is None else adding.checked_title(wanted.title)
+    addresses = [Address(Kind.SUBDOMAIN, new), *([Address(Kind.PATH, new)] if wanted.path else [])]
+    copying.see_inside(placement.files)  # before a great deal is copied in vain
+    told = {"source": source.name, "source_uid": source.uid, "secrets": wanted.secrets}
+    tenant = Tenant(new_uid(), new, source.application, Status.ADDING, 0, title=title)
+    intent = adding.Intent(tenant, addresses, By(desk.who, "clone", told), wanted.override)
+    warning = _shared(placement, source, wanted)
+    tenant = adding.make(desk, intent, partial(_fill, desk, source, wanted))
+    return Added(tenant, tuple(desk.settings.url(where) for where in addresses), warning=warning)
+
+
+def _fill(desk: Desk, source: Tenant, wanted: Clone, staged: Placement) -> None:
+    placement = desk.instance.placement(source.uid)
+    with closing(placement.hold()):
+        # It may have been removed while the hold was waited for: then this is the lock of a folder in the trash.
+        if desk.registry.by_uid(source.uid).status in standing.GONE:
+            raise Refused(f"{source.name} was removed meanwhile.", hint="Nothing was cloned.")
+        copying.database(placement.database, staged.database)
+        copying.files(placement.files, staged.files)
+        _configure(placement, source, wanted, staged)
+
+
+def _configure(placement: Placement, source: Tenant, wanted: Clone, staged: Placement) -> None:
+    """Copy both config files as of one moment, each under the clone's name."""
+    with locked(placement.folder):
+        values = placement.config.read_bytes() if placement.config.exists() else b""
+        hidden = placement.secrets.read_bytes() if wanted.secrets and placement.secrets.exists() else None
+    heading, own = (config.document({}, name).encode() for name in (source.name, wanted.name))
+    disk.write(staged.config, own + values.removeprefix(heading) if values.startswith(heading) else values)
+    heading, own = (config.secrets_document(name).encode() for name in (source.name, wanted.name))
+    if hidden is None:
+        disk.write(staged.secrets, own)
+    else:
+        disk.write(staged.secrets, own + hidden.removeprefix(heading) if hidden.startswith(heading) else hidden)
+
+
+def _shared(placement: Placement, source: Tenant, wanted: Clone) -> str:
+    """Say which config keys name a database outside of the folder: it is not copied, and both would write in it."""
+    found: dict[str, object] = {}
+    with suppress(TenantryError):  # a broken file is copied as it is, and told of by `show`
+        found.update(config.read_config(placement))
+        found.update(config.read_secrets(placement) if wanted.secrets else {})
+    keys = sorted({key for key, value in found.items() if any(map(_names_database, _texts(value)))})
+    if not keys:
+        return ""
+    return (
+        f"{', '.join(keys)} names a database that {source.name} and {wanted.name} now share: "
+        f"`tenantry config set {wanted.name} {keys[0]}=URL` gives the clone its own."
+    )
+
+
+def _names_database(text: str) -> bool:
+    return _DATABASE_URL.match(text) is not None and "memory:" not in text
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
+    elif isinstance(value, str):
+        yield value
