@@ -5,6 +5,7 @@ import pwd
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -98,21 +99,23 @@ def test_a_rehearsal_answers_and_changes_nothing(tmp_path: Path) -> None:
         assert operations.add(NewTenant(name="globex")).tenant.name == "globex"
         assert operations.suspend("acme", "unpaid").tenant.status is Status.SUSPENDED
         assert operations.remove("acme").changed
-    with open_operations(tmp_path, NOTES, make=False) as operations:
+    with open_operations(tmp_path, NOTES, make=False, mends=False) as operations:
         assert [listed.tenant.name for listed in operations.list().tenants] == ["acme"]
         assert operations.get("acme").status is Status.ACTIVE
     assert everything(tmp_path) == before
 
 
-@pytest.mark.parametrize("opened", [open_operations, open_platform])
-def test_who_comes_to_write_or_to_serve_ends_first_what_others_were_killed_at(tmp_path: Path, opened: object) -> None:
+@pytest.mark.parametrize("opened", [open_operations, partial(open_operations, make=False), open_platform])
+def test_whoever_comes_first_ends_what_others_were_killed_at(tmp_path: Path, opened: object) -> None:
+    """To write, to read or to serve; not for a rehearsal, nor where it is to be told first."""
     with open_operations(tmp_path, NOTES) as operations:
         operations.add(NewTenant(name="acme"))
         folder = operations.path("acme")
     with book(tmp_path) as registry:
         registry.remove(folder.name, By("ada", "remove"))
-        with open_operations(tmp_path, NOTES, make=False):
-            assert registry.pending()
+        for looking in ({"dry_run": True}, {"mends": False}):
+            with open_operations(tmp_path, NOTES, **looking):
+                assert registry.pending()
         assert callable(opened)
         with opened(tmp_path, NOTES):
             assert not registry.pending()

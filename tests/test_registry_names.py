@@ -135,6 +135,16 @@ def test_no_override_gets_a_name_or_an_address_that_is_taken(registry: Registry)
     assert registry.get("globex") == globex
 
 
+def test_nobody_is_called_like_anothers_uid(registry: Registry) -> None:
+    globex = add(registry, "globex")
+    acme = registry.activate(intend(registry, "acme", uid="abcdefgh2345").uid, By("ada", "add"))
+    registry.remove(acme.uid, By("ada", "remove"))
+    with pytest.raises(Refused, match="taken"):
+        intend(registry, acme.uid, override=True)
+    with pytest.raises(Refused, match="taken"):
+        registry.rename(globex.uid, acme.uid, MONTH, BY, override=True)
+
+
 def test_a_rename_that_is_refused_leaves_everything_as_it_was(registry: Registry) -> None:
     acme, _ = add(registry, "acme"), add(registry, "globex")
     before = registry.places(acme.uid), registry.revision(), registry.journal()

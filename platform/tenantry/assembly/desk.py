@@ -26,13 +26,18 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def open_operations(
-    root: Path, overrides: Mapping[str, object] | None = None, *, dry_run: bool = False, make: bool = True
+    root: Path,
+    overrides: Mapping[str, object] | None = None,
+    *,
+    dry_run: bool = False,
+    make: bool = True,
+    mends: bool = True,
 ) -> Iterator[Operations]:
     """Open the operator's desk on the instance folder that the settings below `root` name.
 
-    Who comes to write makes the folder if there is none, and first brings to its end what others were killed at. A
-    `dry_run` checks and answers and changes nothing; nor does who comes to read, with `make` False: without a folder
-    that is Unknown.
+    Whoever comes first brings to its end what others were killed at, unless it `mends` nothing. Who comes to write
+    makes the folder if there is none; for who comes to read, with `make` False, that is Unknown. A `dry_run` checks and
+    answers and changes nothing at all.
     """
     known = sign.read(settings.read(root, os.environ, overrides).settings)
     if not make:
@@ -41,7 +46,7 @@ def open_operations(
         if dry_run and make:
             known, make = _rehearsed(known, undo)
         operations = Operations(undo.enter_context(open_desk(root, known, dry_run=dry_run, make=make)))
-        if make and not dry_run:
+        if mends and not dry_run:
             mend(operations)
         yield operations
 

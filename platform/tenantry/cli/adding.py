@@ -54,7 +54,7 @@ def clone_command(
 ) -> None:
     """Add a tenant with the data and config of another one.
 
-    Database and files are as they were at one moment. Key, sessions and custom domains are not taken along.
+    The database is as it was at one moment, files are copied after it. Key, sessions and domains are not taken along.
     """
     from tenantry.operations import Clone
 

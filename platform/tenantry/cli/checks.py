@@ -19,7 +19,7 @@ def doctor_command(context: click.Context, /, repair: bool, as_json: bool) -> No
     from tenantry.doctor import examine
 
     if repair:
-        with desk(context, make=False) as operations:
+        with desk(context, make=False, mends=False) as operations:
             for mended in operations.recover():
                 click.echo(f"{mended.name or mended.uid}: {mended.says}", err=True)
     where = place(context)

@@ -72,12 +72,12 @@ def find_root(here: Path) -> Path:
 
 
 @contextmanager
-def desk(context: click.Context, *, make: bool = True) -> "Iterator[Operations]":
+def desk(context: click.Context, *, make: bool = True, mends: bool = True) -> "Iterator[Operations]":
     """Open the operator's desk for one command; one that only looks makes no instance folder, and none is Unknown."""
     from tenantry.assembly.desk import open_operations
 
     where, dry_run = place(context), is_rehearsal(context)
-    with open_operations(where.root, where.overrides, make=make, dry_run=dry_run) as operations:
+    with open_operations(where.root, where.overrides, make=make, mends=mends, dry_run=dry_run) as operations:
         yield operations
 
 

@@ -17,7 +17,9 @@ def see_free(connection: Connection, names: Collection[str], uid: str) -> None:
     """Raise Refused if a standing tenant other than `uid` carries one of these names."""
     table = tables.tenants
     others = select(table.c.name).where(table.c.name.in_(sorted(names)), table.c.uid != uid, tables.STANDING)
-    for name in connection.scalars(others):
+    # A command also takes a uid where no name is found: a name that is another's uid would stand in its way.
+    uids = select(table.c.uid).where(table.c.uid.in_(sorted(names)), table.c.uid != uid)
+    for name in (*connection.scalars(others), *connection.scalars(uids)):
         raise Refused(f"The name {name!r} is taken.", hint=_OTHER)
 
 
