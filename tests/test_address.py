@@ -1,6 +1,8 @@
 """Spelling: what a name, a host and a domain may look like, and their one canonical form."""
 
+import hashlib
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -194,6 +196,14 @@ def test_the_look_of_a_look_is_itself_and_an_override_never_lets_a_wrong_spellin
     for wrong in (name.upper() + "A", f"-{name}", f"{name}_", f"{name}--a"):
         with pytest.raises(Invalid):
             address.new_name(wrong, override=True)
+
+
+def test_a_changed_list_of_reserved_words_has_a_new_version_and_a_line_in_the_changelog() -> None:
+    """What is counted here goes with the version; both change together."""
+    words = hashlib.sha256("\n".join(sorted(RESERVED)).encode()).hexdigest()[:12]
+    assert (address.RESERVED_VERSION, words) == (1, "ad7c776a6bb1")
+    changelog = (Path(__file__).parent.parent / "CHANGELOG.md").read_text("utf-8")
+    assert f"Reserved names, version {address.RESERVED_VERSION}" in changelog
 
 
 def test_no_two_reserved_words_look_alike() -> None:

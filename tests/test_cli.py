@@ -25,6 +25,8 @@ acme, root, run = operators.acme, operators.root, operators.run
 
 # What everybody meets first.
 
+SUSPICIOUS = "a\tb\n\x1b[31mred \N{RIGHT-TO-LEFT OVERRIDE}"
+
 
 def test_help_imports_nothing_but_click() -> None:
     """So it answers at once, and so does completion."""
@@ -188,8 +190,8 @@ def test_a_pipe_gets_whole_values_separated_by_tabs_and_no_titles(run: Run) -> N
 
 def test_no_value_can_break_a_line_or_a_terminal(run: Run, acme: str) -> None:
     """Control characters are shown as what they are."""
-    run("suspend", acme, "--because", "a\tb\n\x1b[31mred \N{RIGHT-TO-LEFT OVERRIDE}")
-    for words in (["show", acme], ["journal"], ["suspend", acme, "--because", "again"]):
+    run("suspend", acme, "--because", SUSPICIOUS)
+    for words in (["show", acme], ["journal"], ["suspend", acme, "--because", SUSPICIOUS]):
         out = run(*words).out
         assert "[31mred" in out
         assert not set(out) & {"\x1b", "\N{RIGHT-TO-LEFT OVERRIDE}"}
@@ -310,5 +312,39 @@ def test_doctor_ends_with_1_where_something_is_wrong_and_repairs(run: Run, acme:
     ran = run("doctor")
     assert ran.code == 1
     assert "interrupted\twrong\t" in ran.out
+    assert run("doctor", "--dry-run").error == "tenantry: --dry-run belongs to --repair.\n"
+    for _ in range(2):
+        ran = run("doctor", "--repair", "--dry-run")
+        assert (ran.code, ran.error) == (1, "Would be finished or undone: A removal was cut short: acme.\n")
     ran = run("doctor", "--repair")
     assert (ran.code, ran.error) == (0, "acme: an interrupted removal was finished\n")
+
+
+@pytest.mark.parametrize(
+    "words", [["suspend", "a", "--because", "x"], ["purge", "a"], ["config", "set", "a", "A=1"], ["list"]]
+)
+def test_only_what_adds_a_tenant_makes_an_instance_folder(run: Run, root: Path, words: list[str]) -> None:
+    """A typing error in --instance shows itself, instead of standing there as an empty instance."""
+    ran = run("--instance", str(root / "typo"), *words)
+    assert (ran.code, ran.out) == (3, "")
+    assert "There is no instance folder" in ran.error
+    assert not (root / "typo").exists()
+
+
+def test_numbers_that_json_does_not_know_are_text_in_it(run: Run, acme: str) -> None:
+    run("config", "set", acme, "LOW=-inf", "NONE=nan")
+    for words in (["config", "show", acme], ["journal", acme], ["show", acme]):
+        json.loads(run(*words, "--json").out, parse_constant=pytest.fail)
+
+
+def test_bytes_that_are_no_text_are_invalid_wherever_they_stand(run: Run, acme: str) -> None:
+    for words in (["show", "\udcff"], ["suspend", acme, "--because", "\udcff"], ["config", "set", acme, "A=\udcff"]):
+        ran = run(*words)
+        assert (ran.code, ran.out) == (2, "")
+        assert "is not UTF-8 text" in ran.error
+
+
+@pytest.mark.parametrize("value", ["[" * 5000, "9" * 5000])
+def test_what_toml_cannot_hold_is_plain_text(run: Run, acme: str, value: str) -> None:
+    assert run("config", "set", acme, f"A={value}").code == 0
+    assert json.loads(run("config", "explain", acme, "A", "--json").out)["value"] == value

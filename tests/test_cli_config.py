@@ -341,7 +341,7 @@ def test_drift_shows_the_most_common_value_first(run: Run, folder: Path) -> None
     for number in range(7):
         assert run("add", f"shop-{number}", "--set", "COLOUR=blue").code == 0
     assert run("config", "drift", "COLOUR").out == (
-        "blue\t7\tconfig.toml\tshop-0 shop-1 shop-2 shop-3 shop-4 and 2 more\nred\t1\tconfig.toml\tacme\n"
+        "blue\t7\tconfig.toml\tshop-0 shop-1 shop-2 shop-3 shop-4 shop-5 shop-6\nred\t1\tconfig.toml\tacme\n"
     )
     assert run("config", "drift", "COLOUR", "shop-[01]").out == "blue\t2\tconfig.toml\tshop-0 shop-1\n"
     assert run("config", "drift", "PIN").out.splitlines()[1] == "********\t1\t.env\tacme"

@@ -103,6 +103,13 @@ def test_a_list_of_names_has_those_and_no_other_name_is_passed_over(run: Run, ma
     assert [line.split("\t")[0] for line in run("list", "shop-0002", "acme").out.splitlines()] == ["acme", "shop-0002"]
     ran = run("list", "acme", "nobody")
     assert (ran.code, ran.out, ran.error) == (3, "", "tenantry: There is no tenant 'nobody'.\n")
+    ran = run("list", "acme", "nob*")
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.error.startswith("tenantry: No tenant has a name like nob*.")
+    run("remove", "acme", "--yes")
+    assert run("list", "acme").error.startswith("tenantry: acme was removed. ")
+    assert run("list", "acme", "--removed").out.startswith("acme\tremoved\t")
+    assert run("list", "acme", "--status", "removed").out.startswith("acme\tremoved\t")
 
 
 # Journal.

@@ -1,5 +1,6 @@
 """Several tenants at once: which are meant, what becomes of the others when one fails, and what is asked before."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ def test_names_globs_and_selectors_say_who_is_meant(run: Run, shops: None, words
     [
         (["acme", "shop-9"], 3, "There is no tenant 'shop-9'. Did you mean 'shop-"),
         (["acme", "shoe-*"], 3, "No tenant has a name like shoe-*."),
+        (["acme", "gon?"], 3, "No tenant has a name like gon?."),
         (["acme", "gone"], 3, "gone was removed. `tenantry remove gone --undo` brings it back."),
         ([], 2, "No tenant is given. Give names, globs such as 'shop-*', --status or --application."),
     ],
@@ -96,6 +98,55 @@ def test_globs_mean_standing_tenants_and_for_undo_and_purge_removed_ones(run: Ru
     back = run("remove", "*", "--undo").out
     assert [line for line in back.splitlines() if line.endswith("is back.")] == ["shop-3 is back.", "shop-4 is back."]
     assert statuses(run) == {"acme": "active", "shop-3": "suspended", "shop-4": "suspended"}
+
+
+# A name that two have, one of them removed.
+
+
+@pytest.fixture
+def twice(run: Run, acme: str) -> str:
+    """A tenant that was removed, and another of the same name that stands."""
+    assert run("remove", acme, "--yes").code == 0
+    assert run("add", acme, "--override").code == 0
+    return acme
+
+
+def both(run: Run) -> set[str]:
+    """Return the statuses of the two."""
+    return {one["status"] for one in json.loads(run("list", "--removed", "--json").out)}
+
+
+@pytest.mark.parametrize("words", [["--status", "removed"], ["acme", "--status", "removed"]], ids=" ".join)
+def test_a_removed_tenant_that_is_selected_is_not_mistaken_for_the_one_that_stands(
+    run: Run, twice: str, words: list[str]
+) -> None:
+    ran = run("remove", *words)
+    assert (ran.code, ran.out.splitlines()[0]) == (0, "acme is already removed.")
+    assert both(run) == {"active", "removed"}
+    undo = ran.out.splitlines()[-1].rpartition(": ")[2]
+    assert "another tenant is called so by now" in run(*undo.split()[1:]).error, "it is found as it is printed"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["suspend", "--because", "unpaid"], ["resume"], ["restart"], ["maintenance", "on"], ["maintenance", "off"]],
+    ids=" ".join,
+)
+def test_no_verb_on_a_removed_tenant_reaches_another_of_its_name(run: Run, twice: str, words: list[str]) -> None:
+    """It is told by its name, whatever it was found by."""
+    before = run("journal").out
+    ran = run(*words, "--status", "removed")
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.error.startswith("tenantry: acme was removed.")
+    assert run("journal").out == before
+
+
+def test_what_a_name_means_where_two_have_it(run: Run, twice: str) -> None:
+    """A name is that of the one that stands, unless removed ones are asked for."""
+    assert run("purge", twice, "--yes").code == 4
+    assert run("remove", twice, "--undo").out.startswith("acme is not removed.")
+    assert run("purge", twice, "--status", "removed", "--yes").out.startswith("acme is purged: ")
+    assert both(run) == {"active"}
 
 
 # What is asked before.

@@ -40,7 +40,8 @@ def test_the_verbs_of_a_tenants_life(run: Run, acme: str) -> None:
     """Each says what is so now, and what it undoes; asked twice, it says so and ends well."""
     steps: list[tuple[list[str], str]] = [
         (["suspend", acme, "--because", "unpaid"], "acme is suspended: unpaid"),
-        (["suspend", acme, "--because", "again"], "acme is already suspended: unpaid"),
+        (["suspend", acme, "--because", "unpaid"], "acme is already suspended: unpaid"),
+        (["suspend", acme, "--because", "fraud"], "acme is suspended: fraud"),
         (["resume", acme], "acme is active again."),
         (["resume", acme], "acme is already active."),
         (["maintenance", acme, "on"], "acme is in maintenance."),
@@ -143,9 +144,10 @@ def test_a_renamed_tenant_says_where_it_went(run: Run, globex: str) -> None:
         "  http://globex.example.org:8000/",
     ]
     assert "  The old name leads there until 2" in ran.out
-    for words in (["show"], ["path"], ["journal"], ["restart"], ["config", "show"], ["domain", "list"]):
+    for words in (["show"], ["path"], ["restart"], ["config", "show"], ["domain", "list"]):
         ran = run(*words, globex)
         assert (ran.code, ran.out, ran.error) == (3, "", "tenantry: globex was renamed to hooli.\n")
+    assert run("journal", globex, "--verb", "add").out.split("\t")[2:4] == ["add", globex]
     shown = json.loads(run("show", "hooli", "--json").out)
     assert [old["name"] for old in shown["old_names"]] == ["globex"]
     assert "old names\tglobex leads here until 2" in run("show", "hooli").out
@@ -169,7 +171,8 @@ def test_maintenance_tells_message_and_time_and_prints_its_link_once(run: Run, a
     shown = json.loads(run("show", acme, "--json").out)
     assert (shown["status"], shown["maintenance"]) == ("maintenance", {"message": "Back at noon.", "retry_after": 7200})
     assert "visitors read\tBack at noon. (Retry-After: 7200)" in run("show", acme).out
-    assert run(*on).out == "acme is in maintenance.\n"
+    assert run(*on).out == "acme is already in maintenance.\n"
+    assert run(*on, "--message", "Back at one.").out == "acme is in maintenance.\n"
     again = run(*on, "--new-link").out.splitlines()[1]
     assert again.rpartition("/")[2] != ran.out.splitlines()[1].rpartition("/")[2]
 
@@ -201,6 +204,27 @@ def test_what_goes_wrong_is_one_line(run: Run, acme: str, words: list[str], code
     assert (ran.code, ran.out, ran.error.count("\n")) == (code, "", 1)
     assert ran.error.startswith("tenantry: ")
     assert says in ran.error
+
+
+def test_a_tenant_suspended_in_a_maintenance_is_told_to_be_in_it_again(run: Run, acme: str) -> None:
+    run("maintenance", acme, "on", "--message", "Back at noon.")
+    run("suspend", acme, "--because", "unpaid")
+    assert "once resumed, visitors read\tBack at noon." in run("show", acme).out
+    for also in (["--dry-run"], []):
+        assert " in maintenance again, as before.\n" in run("resume", acme, *also).out
+    assert run("maintenance", acme, "off").out == "acme is active again.\n"
+
+
+def test_a_domain_is_told_as_it_is_kept(run: Run, acme: str) -> None:
+    """However it was typed: in another alphabet, in capitals, or with the dot of the root."""
+    for words, says in (
+        ("add acme b\u00fccher.example.org", "xn--bcher-kva.example.org is the primary domain of acme."),
+        ("add acme b\u00fccher.example.org", "xn--bcher-kva.example.org is already the primary domain of acme."),
+        ("add acme WWW.example.org.", "www.example.org is a domain of acme."),
+        ("remove acme WWW.example.org.", "www.example.org is no longer a domain of acme."),
+    ):
+        ran = run("domain", *words.split())
+        assert (ran.code, ran.out.strip(), ran.error) == (0, says, "")
 
 
 def test_the_primary_domain_is_listed_first(run: Run, globex: str) -> None:

@@ -77,7 +77,7 @@ def test_every_method_is_redirected_by_a_status_that_keeps_it(method: str) -> No
 
 def test_a_redirect_is_kept_for_a_while_by_the_visitor_alone() -> None:
     """A 308 that says nothing is kept for ever, and the name may be somebody else's one day."""
-    assert ask(street().hosts).headers["Cache-Control"] == "private, max-age=3600"
+    assert ask(street().hosts).headers["Cache-Control"] == "no-store"
 
 
 def test_a_redirect_goes_where_the_settings_say_that_visitors_are() -> None:

@@ -1,5 +1,6 @@
 """The doctor: each thing that can be wrong is found, said in a sentence, and nothing else is."""
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from tenantry.assembly.desk import open_operations
 from tenantry.doctor import Check, examine
-from tenantry.operations import Maintenance, NewTenant, Operations, disk
+from tenantry.operations import Maintenance, NewTenant, Operations
 from tenantry.placement import Instance, Placement
 from tenantry.registry import By, Registry
 from tenantry.tenant import Status, Tenant, new_uid
@@ -213,12 +214,52 @@ def test_a_lock_file_of_a_killed_command_is_litter_and_one_that_is_held_is_not(
     operations: Operations, tmp_path: Path
 ) -> None:
     lock = tmp_path / "instance" / "staging" / f"{operations.path('acme').name}.lock"
-    with disk.alive(lock) as ours:
-        assert ours
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         assert wrong(tmp_path) == []
-    only(tmp_path, "interrupted", lock.stem, "--repair")
+    only(tmp_path, "interrupted", str(lock), "--repair")
     operations.recover()
     assert wrong(tmp_path) == []
+
+
+def test_what_a_killed_change_of_a_standing_tenant_left_is_no_add(operations: Operations, tmp_path: Path) -> None:
+    staged = tmp_path / "instance" / "staging" / operations.path("acme").name
+    staged.mkdir()
+    only(tmp_path, "interrupted", "A command was killed", str(staged), "--repair")
+    assert operations.recover() == ()
+    assert wrong(tmp_path) == []
+
+
+def test_a_draft_of_a_killed_edit_is_named_and_left_to_its_operator(operations: Operations, tmp_path: Path) -> None:
+    draft = tmp_path / "instance" / "staging" / f"{operations.path('acme').name}-edit-x1y2z3"
+    draft.mkdir()
+    (draft / ".env").write_text("PIN=1234")
+    only(tmp_path, "interrupted", str(draft), "config edit acme", "secrets")
+    operations.recover()
+    assert (draft / ".env").read_text() == "PIN=1234"
+
+
+def test_a_purge_that_was_cut_short_says_how_to_go_on(operations: Operations, tmp_path: Path) -> None:
+    uid = operations.path("acme").name
+    operations.remove("acme")
+    with Registry.open(tmp_path / "instance" / "registry.sqlite3") as book:
+        book.purge(uid, By("ada", "purge"))
+    only(tmp_path, "interrupted", "A purge", f"tenantry purge {uid}", "--repair")
+    operations.recover()
+    assert wrong(tmp_path) == []
+
+
+def test_a_folder_in_the_trash_belongs_to_somebody(operations: Operations, tmp_path: Path) -> None:
+    stranger = tmp_path / "instance" / "trash" / new_uid()
+    stranger.mkdir()
+    only(tmp_path, "registry", str(stranger), "belongs to no tenant")
+
+
+def test_a_removed_tenant_whose_folder_is_nowhere(operations: Operations, tmp_path: Path) -> None:
+    uid = operations.path("acme").name
+    operations.remove("acme")
+    (tmp_path / "instance" / "trash" / uid).rename(tmp_path / "elsewhere")
+    only(tmp_path, "registry", "acme", "neither", f"tenantry purge {uid}")
 
 
 def test_a_removed_tenants_folder_belongs_into_the_trash(operations: Operations, tmp_path: Path) -> None:
@@ -245,5 +286,5 @@ def test_a_database_behind_its_application(operations: Operations, tmp_path: Pat
 
 def test_a_tenant_whose_build_fails(operations: Operations, tmp_path: Path) -> None:
     with Registry.open(tmp_path / "instance" / "registry.sqlite3") as book:
-        book.note(By("platform", "failing", {"reason": "no such table"}), operations.get("acme").uid, "acme")
+        book.tell(operations.get("acme").uid, "acme", "no such table")
     only(tmp_path, "builds", "acme", "no such table")

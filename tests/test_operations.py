@@ -169,11 +169,12 @@ def test_what_root_adds_belongs_to_the_owner_of_the_instance_folder(operations: 
 def test_suspend_and_resume_are_one_journal_line_each_however_often_they_are_asked(operations: Operations) -> None:
     operations.add(NewTenant("acme"))
     assert operations.suspend("acme", "unpaid").changed
+    assert not operations.suspend("acme", "unpaid").changed
     again = operations.suspend("acme", "something else")
-    assert (again.changed, again.tenant.reason) == (False, "unpaid")
+    assert (again.changed, again.tenant.reason) == (True, "something else")
     assert operations.resume("acme").changed
     assert not operations.resume("acme").changed
-    assert verbs(operations) == ["add", "suspend", "resume"]
+    assert verbs(operations) == ["add", "suspend", "suspend", "resume"]
     assert operations.show("acme").tenant.reason == ""
 
 
@@ -299,7 +300,7 @@ def test_show_names_everything_that_keeps_a_tenant_from_being_built(operations: 
     added = operations.add(NewTenant("acme")).tenant
     (operations.path("acme") / "key").unlink()
     with registry(root) as book:
-        book.note(By("platform", "failing", {"reason": "no such table"}), added.uid, "acme")
+        book.tell(added.uid, "acme", "no such table")
     shown = operations.show("acme")
     assert "key is missing" in shown.problems[0]
     assert shown.trouble == "no such table"

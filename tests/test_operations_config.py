@@ -1,5 +1,6 @@
 """A tenant's config in the operator's hands: what is kept, what is refused, what is never shown."""
 
+import json
 from datetime import datetime
 
 import pytest
@@ -195,3 +196,37 @@ def test_a_platform_key_that_was_written_by_hand_can_be_unset(operations: Operat
     assert any("SECRET_KEY" in problem for problem in operations.show("acme").problems)
     operations.config_unset("acme", ["SECRET_KEY"])
     assert operations.show("acme").problems == ()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '{"user": "ada", "password": "hunter2xyz"}',
+        "user: ada\npassword: hunter2xyz",
+        "password = hunter2xyz",
+        "Authorization: Basic hunter2xyz",
+        "--password hunter2xyz",
+        ["smtp", "--password", "hunter2xyz"],
+        "ada:hunter2xyz@mail.example.org",
+        "sk_live_hunter2xyz",
+        "https://hooks.slack.com/services/T0/B0/hunter2xyz",
+        {"headers": {"Authorization": "Token hunter2xyz"}},
+    ],
+)
+def test_no_way_of_writing_a_password_shows_it(value: object) -> None:
+    assert "hunter2xyz" not in json.dumps(config.masked(value))
+
+
+@pytest.mark.parametrize("key", ["SMTP_PIN", "OTP", "SEED", "DB_PWORD", "ENCRYPTION", "ADMIN_LOGIN"])
+def test_short_words_of_secrets_are_known_where_they_stand_alone(key: str) -> None:
+    assert config.is_secret(key)
+
+
+@pytest.mark.parametrize("key", ["SHOPPING_LIST", "MAPPING", "SITE_TITLE", "SEEDS", "TIMEZONE", "LOGINS"])
+def test_words_that_merely_contain_them_are_shown(key: str) -> None:
+    assert not config.is_secret(key)
+
+
+@pytest.mark.parametrize("value", ["Acme & Sons: since 1949", "12:30", "a=b", "ada@example.org", "http://x.org:80/a"])
+def test_what_is_no_secret_is_shown_whole(value: str) -> None:
+    assert config.masked(value) == value

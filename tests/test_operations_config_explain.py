@@ -60,22 +60,22 @@ def test_who_set_it_and_when_is_the_newest_line_of_the_journal_that_named_it(
     assert origin(operations, "SIZE", "application") == ""
     operations.config_set("acme", {"COLOUR": "blue", "SIZE": 2})
     operations.config_edit("acme", lambda text: text.replace("blue", "green"))
-    operations.config_set_secret("acme", {"PIN": "1"})
+    operations.config_set_secret("acme", {"NUMBER": "1"})
     lines = {line.verb: line for line in reversed(operations.journal("acme"))}
     edited = lines["config edit"]
     assert layers(operations, "COLOUR")["config.toml"].origin == Origin("config edit", edited.who, edited.at)
     assert origin(operations, "SIZE") == "config set"
-    assert origin(operations, "PIN", ".env") == "config set"
-    assert origin(operations, "PIN") == ""
+    assert origin(operations, "NUMBER", ".env") == "config set"
+    assert origin(operations, "NUMBER") == ""
 
 
 def test_what_no_line_of_the_journal_explains_was_done_by_hand(operations: Operations, placement: Placement) -> None:
     operations.config_set("acme", {"A": 1, "B": 1, "C": 1})
     operations.config_unset("acme", ["C"])
     placement.config.write_text("A = 2\nC = 1\nD = 1\n")
-    placement.secrets.write_text("PIN='1'\n")
+    placement.secrets.write_text("NUMBER='1'\n")
     assert [origin(operations, key) for key in ("A", "C", "D")] == ["by hand"] * 3
-    assert origin(operations, "PIN", ".env") == "by hand"
+    assert origin(operations, "NUMBER", ".env") == "by hand"
     assert (layers(operations, "COLOUR")["config.toml"].is_set, origin(operations, "COLOUR")) == (False, "by hand")
     placement.config.write_text("A = 1\n")
     assert origin(operations, "A") == "config set"
@@ -83,10 +83,10 @@ def test_what_no_line_of_the_journal_explains_was_done_by_hand(operations: Opera
 
 def test_a_key_that_was_taken_out_tells_who_did_it(operations: Operations, placement: Placement) -> None:
     operations.config_set("acme", {"A": 1})
-    operations.config_set_secret("acme", {"PIN": "1"})
-    operations.config_unset("acme", ["A", "PIN"])
+    operations.config_set_secret("acme", {"NUMBER": "1"})
+    operations.config_unset("acme", ["A", "NUMBER"])
     assert (origin(operations, "A"), origin(operations, "A", ".env")) == ("config unset", "")
-    assert (origin(operations, "PIN"), origin(operations, "PIN", ".env")) == ("", "config unset")
+    assert (origin(operations, "NUMBER"), origin(operations, "NUMBER", ".env")) == ("", "config unset")
     operations.config_edit("acme", lambda _: "")
     assert origin(operations, "COLOUR") == "config edit"
 
@@ -102,10 +102,10 @@ def test_a_clones_config_came_with_it_until_it_is_set(operations: Operations, pl
 def test_lines_of_an_older_journal_are_understood(operations: Operations, placement: Placement, root: Path) -> None:
     """They had the keys and values that were set in their detail, and no word of the file."""
     placement.config.write_text("A = 1\nB = 2\nGONE = 1\n")
-    placement.secrets.write_text("PIN='1'\n")
+    placement.secrets.write_text("NUMBER='1'\n")
     uid = operations.get("acme").uid
     old: Sequence[tuple[str, dict[str, object]]] = (
-        ("config set", {"A": 1, "B": 1, "PIN": MASK}),
+        ("config set", {"A": 1, "B": 1, "NUMBER": MASK}),
         ("config set", {"GONE": 1, "AWAY": 1}),
         ("config unset", {"AWAY": None}),
     )
@@ -118,7 +118,7 @@ def test_lines_of_an_older_journal_are_understood(operations: Operations, placem
     assert layers(operations, "A")["config.toml"].origin == Origin("config set", "ana", "then")
     assert origin(operations, "B") == "by hand"
     assert origin(operations, "AWAY") == "config unset"
-    assert (origin(operations, "PIN"), origin(operations, "PIN", ".env")) == ("", "config set")
+    assert (origin(operations, "NUMBER"), origin(operations, "NUMBER", ".env")) == ("", "config set")
 
 
 def test_a_key_that_nobody_sets_is_unknown_and_the_one_that_was_meant_is_named(
@@ -203,9 +203,9 @@ def test_secrets_are_compared_and_never_shown(operations: Operations, placement:
     """Nor where one tenant hides what another does not: an equal value would tell."""
     for name, pin in (("a", "hunter2"), ("b", "hunter2"), ("c", "hunter3")):
         operations.add(NewTenant(f"shop-{name}"))
-        operations.config_set_secret(f"shop-{name}", {"PIN": pin})
-    operations.config_set("acme", {"PIN": "hunter2", "API_KEY": "hunter2"})
-    found = operations.config_drift("PIN", EVERY)
+        operations.config_set_secret(f"shop-{name}", {"NUMBER": pin})
+    operations.config_set("acme", {"NUMBER": "hunter2", "API_KEY": "hunter2"})
+    found = operations.config_drift("NUMBER", EVERY)
     assert found.secret
     assert groups(found) == [
         (MASK, (".env", "config.toml"), ("acme", "shop-a", "shop-b")),

@@ -14,12 +14,13 @@ import pytest
 from tenantry.errors import Refused
 from tenantry.operations import NewTenant, Operations, Selection, adding, config
 from tenantry.placement import Placement
+from tenantry.registry import By
 from tenantry.tenant import Status, new_uid
 from tests import shops
 from tests.proofs import stage
 from tests.proofs.ends import Ends
 from tests.proofs.verbs import VERBS, prepare
-from tests.shops import nothing_but, opened, statuses, verbs
+from tests.shops import nothing_but, opened, registry, statuses, verbs
 
 operations, root, shop = shops.operations, shops.root, shops.shop
 
@@ -234,12 +235,32 @@ def test_an_add_that_is_still_running_is_left_alone(operations: Operations, root
 
 
 def test_a_dead_add_does_not_keep_its_name(operations: Operations, root: Path) -> None:
-    """The next add clears it away by itself."""
+    """The next command clears it away when it opens the desk."""
     operations.add(NewTenant("first"))
     assert not done(child(root, add(NewTenant("acme")), "own_like", KILL))
     assert statuses(operations)["acme"] is Status.ADDING
-    operations.add(NewTenant("acme"))
+    with opened(root) as mine:
+        mine.add(NewTenant("acme"))
     nothing_but(root, tenants=2)
+
+
+def test_what_was_read_of_a_verb_before_its_lock_was_had_may_be_over(operations: Operations, root: Path) -> None:
+    """A recovery stops where it has read what is pending; meanwhile that is finished and another verb is through."""
+    uid = operations.add(NewTenant("acme")).tenant.uid
+
+    def late(mine: Operations) -> None:
+        with registry(root) as book:
+            book.remove(uid, By("ada", "remove"))
+        assert mine.recover() == ()
+
+    pid = child(root, late, "_alone", STOP)
+    os.waitpid(pid, os.WUNTRACED)
+    operations.remove("acme")
+    operations.undo_remove("acme")
+    os.kill(pid, signal.SIGCONT)
+    assert done(pid)
+    assert statuses(operations) == {"acme": Status.ACTIVE}
+    nothing_but(root, tenants=1)
 
 
 def test_recovering_deletes_nothing_that_is_not_its_own(operations: Operations, root: Path) -> None:

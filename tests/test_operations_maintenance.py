@@ -99,13 +99,23 @@ def test_a_suspended_tenant_is_resumed_first(acme: Operations) -> None:
     assert not acme.maintenance_off("acme").changed
 
 
-def test_a_tenant_in_maintenance_can_be_suspended_and_is_not_resumed_by_mistake(acme: Operations) -> None:
-    acme.maintenance_on("acme", Maintenance("Back at noon."))
+def test_a_tenant_in_maintenance_can_be_suspended_and_is_not_opened_by_mistake(acme: Operations) -> None:
+    begun = acme.maintenance_on("acme", Maintenance("Back at noon."))
     with pytest.raises(Refused, match="tenantry maintenance acme off"):
         acme.resume("acme")
     acme.suspend("acme", "unpaid")
-    assert acme.get("acme").notice is None
-    assert acme.resume("acme").tenant.status is Status.ACTIVE
+    again = acme.resume("acme").tenant
+    assert (again.status, again.notice) == (Status.MAINTENANCE, begun.tenant.notice)
+
+
+def test_what_is_not_given_stays_as_it_was_told(acme: Operations) -> None:
+    first = acme.maintenance_on("acme", Maintenance("Back at noon.", 7200))
+    assert not acme.maintenance_on("acme", Maintenance()).changed
+    renewed = acme.maintenance_on("acme", Maintenance(new_link=True))
+    assert renewed.link != first.link
+    notice = renewed.tenant.notice
+    assert notice is not None
+    assert (notice.message, notice.retry_after) == ("Back at noon.", 7200)
 
 
 def test_a_tenant_in_maintenance_comes_back_from_a_removal_in_maintenance(acme: Operations) -> None:

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from tenantry.errors import Invalid, Refused, TenantryError
-from tenantry.operations import Clone, NewTenant, Operations
+from tenantry.operations import Clone, NewTenant, Operations, names
+from tenantry.registry import stamp, utc_now
 from tests import shops
 from tests.shops import NOTES, nothing_but, verbs
 
@@ -91,6 +93,50 @@ def test_a_removed_tenant_gets_a_name_back_that_another_has_given_up_since_only_
         town.undo_remove(first)
     assert town.undo_remove(first, override=True).tenant.uid == first
     assert "retired" in str(town.journal(first)[0].detail["override"])
+
+
+def test_only_a_rule_that_can_be_overridden_is_asked_about_twice() -> None:
+    """Whatever else refuses would do so again, or, if it has gone meanwhile, be kept as a rule that was broken."""
+    asked = []
+
+    def attempt(override: bool, _: object) -> None:
+        asked.append(override)
+        raise Refused("acme was changed by somebody else at the same time.")
+
+    with pytest.raises(Refused, match="somebody else"):
+        names.overriding(True, attempt)
+    assert asked == [False]
+
+
+@pytest.mark.parametrize("override", [False, True])
+def test_an_old_name_that_is_not_to_be_had_keeps_nobody_from_coming_back(
+    operations: Operations, override: bool
+) -> None:
+    """It is lost, unless the operator insists."""
+    uid = operations.add(NewTenant("acme", application=NOTES)).tenant.uid
+    operations.rename("acme", "apex", timedelta(days=1))
+    operations.remove("apex")
+    operations.add(NewTenant("acme", application=NOTES, override=True))
+    operations.rename("acme", "other", timedelta(), override=True)
+    restored = operations.undo_remove(uid, override=override)
+    assert restored.urls == ("http://apex.localhost:8000/",)
+    assert restored.lost == (() if override else ("http://acme.localhost:8000/",))
+    old = [place.address.value for place in operations.show("apex").places if place.until]
+    assert old == (["acme"] if override else [])
+
+
+def test_an_old_name_whose_grace_is_over_is_asked_about_no_more(operations: Operations) -> None:
+    uid = operations.add(NewTenant("acme", application=NOTES)).tenant.uid
+    operations.rename("acme", "apex", timedelta(seconds=1))
+    operations.remove("apex")
+    until = operations.journal(uid)[0].detail["until"]
+    assert isinstance(until, dict)
+    operations.add(NewTenant("acme", application=NOTES, override=True))
+    operations.rename("acme", "other", timedelta(), override=True)
+    while stamp(utc_now()) < max(until.values()):
+        Event().wait(0.02)
+    restored = operations.undo_remove(uid)
+    assert (restored.urls, restored.lost) == (("http://apex.localhost:8000/",), ())
 
 
 def test_a_name_that_is_old_elsewhere_is_not_to_be_had_while_it_leads_there(operations: Operations) -> None:

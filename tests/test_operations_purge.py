@@ -5,18 +5,20 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tenantry.assembly.desk import open_desk
 from tenantry.errors import Refused, Unavailable, Unknown
-from tenantry.operations import NewTenant, Operations, stores
+from tenantry.operations import NewTenant, Operations, stores, underway
 from tenantry.placement import Placement
+from tenantry.registry import By, Pending
 from tenantry.settings import read
 from tenantry.tenant import Status
 from tests import shops
-from tests.shops import NOTES, nothing_but, registry, verbs
+from tests.shops import NOTES, nothing_but, opened, registry, verbs
 
 operations, root, shop = shops.operations, shops.root, shops.shop
 
@@ -44,6 +46,11 @@ def undeletable(name: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "unlink", refuse)
         yield
+
+
+def book_pending(root: Path) -> list[Pending]:
+    with registry(root) as book:
+        return book.pending()
 
 
 def test_of_a_purged_tenant_nothing_is_left_but_a_tombstone_and_its_journal(acme: Operations, root: Path) -> None:
@@ -146,6 +153,34 @@ def test_a_file_that_cannot_be_deleted_is_named_and_the_next_purge_goes_on(acme:
     nothing_but(root)
 
 
+def test_no_other_command_waits_for_a_great_purge_that_was_cut_short(acme: Operations, root: Path) -> None:
+    """It is for the same purge again, or for the doctor; a small one is finished by whoever comes."""
+    files = Placement(acme.path("acme")).files
+    acme.add(NewTenant("globex", application=NOTES))
+    for number in range(2001):
+        (files / str(number)).touch()
+    for name in ("acme", "globex"):
+        acme.remove(name)
+    with registry(root) as book:
+        for name in ("acme", "globex"):
+            book.purge(acme.get(name).uid, By("ada", "purge"))
+    with opened(root) as mine:
+        assert [some.name for some in book_pending(root)] == ["acme"]
+        assert mine.recover(quick=True) == ()
+        assert len(list((root / "instance" / "trash").rglob("*"))) > 2001
+        assert [some.says for some in mine.recover()] == ["an interrupted purge was finished"]
+    nothing_but(root)
+
+
+def test_a_folder_is_small_by_what_is_in_it_and_below(acme: Operations, root: Path) -> None:
+    folder = acme.path("acme")
+    there = len(list(folder.rglob("*")))
+    with open_desk(root, read(root).settings) as desk:
+        assert stores.is_small(desk, folder.name, there)
+        assert not stores.is_small(desk, folder.name, there - 1)
+        assert stores.is_small(desk, "aaaabbbbcccc", 0)
+
+
 def test_a_removal_that_was_not_finished_is_finished_first(operations: Operations, root: Path) -> None:
     with open_desk(root, read(root).settings) as desk:
         hasty = Operations(desk, patience=0.1)
@@ -191,3 +226,41 @@ def test_nothing_of_a_purged_tenant_is_in_the_registry_but_names_and_verbs(acme:
         tables = [name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         holding = {table for table in tables for row in raw.execute(f"SELECT * FROM {table}") if uid in row}
     assert holding == {"journal", "retired", "tombstones"}
+
+
+def test_a_folder_that_stands_where_a_removed_tenants_belongs_is_not_taken_for_it(acme: Operations, root: Path) -> None:
+    """As a program makes it that goes on writing after the removal."""
+    uid = acme.get("acme").uid
+    acme.remove("acme")
+    (root / "instance" / "tenants" / uid / "files").mkdir(parents=True)
+    with pytest.raises(Refused, match="stands where the folder of acme belongs"):
+        acme.undo_remove("acme")
+    assert acme.recover() == ()
+    assert acme.purge("acme").files
+    assert not (root / "instance" / "tenants" / uid).exists()
+
+
+def test_an_old_name_is_not_taken_for_a_removed_tenant_of_that_name(acme: Operations) -> None:
+    acme.remove("acme")
+    acme.add(NewTenant("globex", application=NOTES))
+    acme.rename("globex", "acme", override=True)
+    acme.rename("acme", "apex")
+    for verb in (acme.remove, acme.purge, acme.undo_remove, acme.restart):
+        with pytest.raises(Unknown, match=r"^acme was renamed to apex\."):
+            verb("acme")
+
+
+def test_a_damaged_journal_keeps_nobody_from_purging_or_coming_back(acme: Operations, root: Path) -> None:
+    acme.remove("acme")
+    with closing(sqlite3.connect(root / "instance" / "registry.sqlite3")) as book, book:
+        book.execute("UPDATE journal SET at = '2020-01-01', detail = '{\"addresses\": [\"pigeon:acme\"]}'")
+    assert [tenant.name for tenant in acme.purgeable(timedelta(days=1))] == ["acme"]
+    assert acme.undo_remove("acme").urls == ("http://acme.localhost:8000/",)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another")
+def test_what_root_leaves_behind_is_its_owners_to_mend(root: Path, operations: Operations) -> None:
+    owner = root / "instance" / "staging"
+    os.chown(owner, 12345, 12345)
+    with underway.holding(operations._desk, "a" * 12):
+        assert (owner / f"{'a' * 12}.lock").stat().st_uid == 12345

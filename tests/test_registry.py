@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tenantry.address import Address, Kind
 from tenantry.errors import Invalid, Refused, Unavailable, Unknown
-from tenantry.registry import By, Place, Registry, Search
+from tenantry.registry import By, Place, Registry, Search, Selection
 from tenantry.tenant import Status
 from tests import registries
 from tests.registries import ADD, add, intend, spoil, subdomain
@@ -102,7 +102,9 @@ def test_a_removed_name_is_retired_for_others_ninety_days_and_not_for_its_own_te
         successor = add(registry, "acme")
         assert registry.find(subdomain("acme")).uid == successor.uid != acme.uid
         with pytest.raises(Refused, match="taken"):
-            registry.bring_back(acme.uid, [Place(subdomain("other"))], By("ada", "restore"))
+            registry.bring_back(acme.uid, [Place(subdomain("acme"))], By("ada", "restore"))
+        with pytest.raises(Refused, match="its subdomain is another tenant's"):
+            registry.bring_back(acme.uid, [Place(subdomain("other"))], By("ada", "restore"), override=True)
         registry.remove(successor.uid, By("ada", "remove"))
         assert registry.removed("acme").uid == successor.uid
 
@@ -196,9 +198,9 @@ def test_the_journal_is_read_newest_first_of_one_or_of_all_and_survives_a_damage
     registry: Registry, path: Path
 ) -> None:
     acme, globex = add(registry, "acme"), add(registry, "globex")
-    registry.note(By("platform", "note", {"when": datetime(2026, 1, 1, tzinfo=UTC)}), acme.uid, "acme")
+    registry.tell(acme.uid, "acme", "ZeroDivisionError")
     spoil(path, "UPDATE journal SET detail = '{oops' WHERE uid = ?", globex.uid)
-    assert [line.verb for line in registry.journal(Search(uid=acme.uid))] == ["note", "add"]
+    assert [line.verb for line in registry.journal(Search(uid=acme.uid))] == ["failing", "add"]
     assert [line.name for line in registry.journal(Search(limit=2))] == ["acme", "globex"]
     assert registry.journal(Search(uid=globex.uid))[0].detail == {"damaged": "{oops"}
     assert registry.journal(Search(uid=acme.uid))[0].revision is None
@@ -206,16 +208,14 @@ def test_the_journal_is_read_newest_first_of_one_or_of_all_and_survives_a_damage
 
 def test_trouble_is_the_last_failing_line_until_recovered_or_changed(registry: Registry) -> None:
     acme = add(registry, "acme")
-    failing = By("platform", "failing", {"reason": "ZeroDivisionError"})
     assert registry.trouble(acme.uid) is None
-    registry.note(failing, acme.uid, "acme")
-    registry.note(By("platform", "note"), acme.uid, "acme")
+    registry.tell(acme.uid, "acme", "ZeroDivisionError")
     trouble = registry.trouble(acme.uid)
     assert trouble is not None
     assert trouble.detail == {"reason": "ZeroDivisionError"}
-    registry.note(By("platform", "recovered"), acme.uid, "acme")
+    registry.tell(acme.uid, "acme", None)
     assert registry.trouble(acme.uid) is None
-    registry.note(failing, acme.uid, "acme")
+    registry.tell(acme.uid, "acme", "ZeroDivisionError")
     registry.touch(acme.uid, By("ada", "config"))
     assert registry.trouble(acme.uid) is None
 
@@ -285,7 +285,7 @@ def test_a_row_that_cannot_be_read_hurts_only_its_own_tenant(
         registry.by_uid(acme.uid)
     assert registry.find(subdomain("globex")) == globex == registry.get("globex")
     assert registry.list() == [globex]
-    (named,) = registry.poison()
+    (named,) = registry.page(Selection(removed=True)).unreadable
     assert acme.uid in named
     assert named.isprintable()
     assert registry.changes(start).gone == (acme.uid,)
@@ -300,4 +300,4 @@ def test_a_malformed_uid_and_a_malformed_address_hurt_nobody_else(registry: Regi
         registry.get("acme")
     assert registry.addresses(globex.uid) == [subdomain("globex")]
     assert registry.addresses_of([globex.uid]) == {globex.uid: [subdomain("globex")]}
-    assert len(registry.poison()) == 1
+    assert len(registry.page(Selection(removed=True)).unreadable) == 1

@@ -324,3 +324,23 @@ def test_forked_children_go_on_with_connections_of_their_own_and_lose_nothing(pa
     with Registry.open(path) as registry:
         changed = {line.who for line in registry.journal() if line.verb == "config"}
     assert changed == {"parent", *(f"child-{number}" for number in range(6))}
+
+
+def test_a_registry_that_is_put_in_place_of_another_is_followed_from_the_next_look_on(path: Path) -> None:
+    """As when a backup is restored under a running server: nothing of the old one is answered any more."""
+    with Registry.open(path) as registry:
+        acme = add(registry, "acme")
+        with closing(sqlite3.connect(path)) as raw, closing(sqlite3.connect(path.with_name("backup"))) as backup:
+            raw.backup(backup)
+        watch = registry.watch()
+        registry.remove(acme.uid, By("ada", "remove"))
+        seen, at = registry.changes(0).revision, watch.version()
+        for ending in ("-wal", "-shm"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        path.with_name("backup").replace(path)
+        assert watch.version() != at
+        assert registry.find(subdomain("acme")) == acme
+        assert registry.changes(seen).rewound
+        assert not registry.changes(acme.revision).rewound
+        with pytest.raises(Unavailable, match="was replaced while it was open"):
+            registry.touch(acme.uid, By("ada", "restart"))

@@ -53,11 +53,14 @@ def test_maintenance_begins_only_where_visitors_were_admitted(registry: Registry
         registry.maintain(acme.uid, Notice(), BY)
 
 
-def test_a_suspension_ends_a_maintenance(registry: Registry) -> None:
-    acme = add(registry, "acme")
-    registry.maintain(acme.uid, Notice("Soon."), BY)
-    suspended = registry.set_status(acme.uid, Status.SUSPENDED, "unpaid", BY)
-    assert (suspended.status, suspended.notice) == (Status.SUSPENDED, None)
+def test_a_maintenance_outlasts_a_suspension_and_a_removal(registry: Registry) -> None:
+    acme, notice = add(registry, "acme"), Notice("Soon.", 60, digest("secret"))
+    registry.maintain(acme.uid, notice, BY)
+    assert registry.set_status(acme.uid, Status.SUSPENDED, "unpaid", BY).status is Status.SUSPENDED
+    registry.remove(acme.uid, BY)
+    assert registry.bring_back(acme.uid, [Place(subdomain("acme"))], BY).status is Status.SUSPENDED
+    again = registry.set_status(acme.uid, Status.ACTIVE, "", BY)
+    assert (again.status, again.notice, again.reason) == (Status.MAINTENANCE, notice, "")
 
 
 @pytest.mark.parametrize("told", ["{", "[]", '{"retry_after": "soon"}', '{"pigeon": 1}', "7"])
@@ -74,10 +77,10 @@ def test_a_damaged_notice_hurts_only_its_own_tenant(registry: Registry, path: Pa
 
 def test_of_several_domains_one_is_primary_and_the_others_lead_to_it(registry: Registry) -> None:
     acme = add(registry, "acme", subdomain("acme"), domain("shop.example.com"), domain("example.com"))
-    assert acme.domain == "example.com"
-    assert acme.home(Kind.DOMAIN, "shop.example.com") == "example.com"
+    assert acme.domain == "shop.example.com", "the first that was given"
+    assert acme.home(Kind.DOMAIN, "example.com") == "shop.example.com"
     assert acme.home(Kind.SUBDOMAIN, "acme") == "acme"
-    assert registry.add_domain(acme.uid, "acme.org", False, BY).domain == "example.com"
+    assert registry.add_domain(acme.uid, "acme.org", False, BY).domain == "shop.example.com"
     assert registry.add_domain(acme.uid, "acme.org", True, BY).domain == "acme.org"
     assert registry.drop_domain(acme.uid, "acme.org", BY).domain == "example.com"
     assert registry.drop_domain(acme.uid, "example.com", BY).domain == "shop.example.com"
@@ -142,6 +145,30 @@ def test_a_purged_tenant_leaves_a_tombstone_and_its_journal_and_cannot_come_back
     assert all(not (line.detail or line.before or line.after) for line in left), "titles and domains are its own"
     with pytest.raises(Refused, match="retired"):
         intend(registry, "acme")
+
+
+def test_what_a_purged_tenant_was_called_and_told_is_in_no_file_of_the_registry(registry: Registry, path: Path) -> None:
+    acme = add(registry, "acme", subdomain("acme"), domain("private-clinic.example"))
+    registry.set_status(acme.uid, Status.SUSPENDED, "owes ninety pounds", BY)
+    registry.remove(acme.uid, BY)
+    registry.purge(acme.uid, BY)
+    registry.erase(acme.uid)
+    registry.tell(acme.uid, "acme", "ValueError: private-clinic.example")
+    for file in path.parent.glob(f"{path.name}*"):
+        content = file.read_bytes()
+        assert b"private-clinic" not in content, file
+        assert b"ninety pounds" not in content, file
+
+
+def test_a_pending_row_whose_uid_is_none_is_nobodys_to_mend(registry: Registry, path: Path) -> None:
+    acme = intend(registry, "acme")
+    registry.abandon(acme.uid)
+    spoil(
+        path,
+        "INSERT INTO tenants (uid, name, application, status, revision, moved, title, reason, pending)"
+        " VALUES ('../victim', 'acme', 'gazette', 'adding', 1, 0, '', '', 'add')",
+    )
+    assert registry.pending() == []
 
 
 def test_of_two_that_saw_the_same_tenant_the_first_wins_and_the_other_is_told_who(registry: Registry) -> None:
@@ -220,7 +247,7 @@ def test_a_rehearsal_gives_every_verdict_and_changes_nothing(registry: Registry,
         with pytest.raises(Refused, match="taken"):
             rehearsal.rename(acme.uid, "globex", timedelta(1), BY)
         assert rehearsal.remove(acme.uid, BY).status is Status.REMOVED
-        rehearsal.note(BY, acme.uid, "acme")
+        rehearsal.tell(acme.uid, "acme", "no such table")
         assert intend(rehearsal, "fresh").name == "fresh"
         assert rehearsal.get("acme") == acme
     assert (path.stat().st_size, registry.revision(), registry.journal()) == before

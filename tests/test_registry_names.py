@@ -61,8 +61,8 @@ def test_an_old_name_is_nobody_elses_during_its_grace_nor_while_it_is_retired(pa
     with Registry.open(path, clock=calendar) as registry:
         acme = add(registry, "acme")
         registry.rename(acme.uid, "apex", MONTH, BY)
-        for _ in range(2):
-            with pytest.raises(Refused, match="retired until 2026-06-29"):
+        for says in ("is an old name of 'apex' and leads there until 2026-03-31", "is retired until 2026-06-29"):
+            with pytest.raises(Refused, match=says):
                 intend(registry, "acme")
             calendar.pass_(60)
         calendar.pass_(1)
@@ -71,7 +71,7 @@ def test_an_old_name_is_nobody_elses_during_its_grace_nor_while_it_is_retired(pa
 
 def test_no_override_gets_an_old_name_that_still_leads_somewhere(registry: Registry) -> None:
     registry.rename(add(registry, "acme").uid, "apex", MONTH, BY)
-    with pytest.raises(Refused, match="address 'acme' is taken by 'apex'"):
+    with pytest.raises(Refused, match="'acme' is an old name of 'apex' and leads there"):
         intend(registry, "acme", override=True)
 
 
@@ -115,6 +115,27 @@ def test_a_name_that_looks_like_anothers_is_refused_at_every_door(registry: Regi
             door()
         assert registry.revision() == before
     registry.rename(other.uid, yours, MONTH, BY, override=True)
+
+
+def test_a_clock_that_was_wrong_for_a_while_frees_no_name(path: Path, calendar: Calendar) -> None:
+    with Registry.open(path, clock=calendar) as registry:
+        registry.remove(add(registry, "acme").uid, By("ada", "remove"))
+        calendar.pass_(30_000)
+        registry.remove(add(registry, "globex").uid, By("ada", "remove"))
+        calendar.pass_(-30_000)
+        for name in ("acme", "globex"):
+            with pytest.raises(Refused, match="retired"):
+                intend(registry, name)
+
+
+def test_a_removal_does_not_shorten_for_how_long_an_old_name_is_kept(path: Path, calendar: Calendar) -> None:
+    with Registry.open(path, clock=calendar) as registry:
+        acme = add(registry, "acme")
+        registry.rename(acme.uid, "apex", timedelta(days=3000), BY)
+        registry.remove(acme.uid, By("ada", "remove"))
+        calendar.pass_(2000)
+        with pytest.raises(Refused, match="retired"):
+            intend(registry, "acme")
 
 
 def test_a_look_alike_of_a_retired_name_is_refused_too(registry: Registry) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tenantry.address import Kind
-from tenantry.errors import Unavailable
-from tenantry.registry import REMOVE, By, Pending, Place, Registry, upgrade
+from tenantry.errors import Refused, Unavailable
+from tenantry.registry import REMOVE, By, Pending, Place, Registry, Terms, upgrade
 from tenantry.tenant import Status
 from tests import registries
 from tests.registries import domain, subdomain
@@ -61,6 +61,20 @@ def test_an_upgraded_registry_knows_all_that_it_knew(old: Path) -> None:
         assert registry.revision() == 9
         back = registry.bring_back("cccccccccccc", [Place(subdomain("initech"))], By("ada", "undo remove"))
         assert (back.status, back.revision) == (Status.ACTIVE, 10)
+
+
+def test_a_rehearsal_upgrades_nothing(old: Path) -> None:
+    with pytest.raises(Refused, match="is of version 1, older than this Tenantry's"):
+        Registry.open(old, terms=Terms(rehearsal=True))
+    assert version(old) == 1
+
+
+def test_a_tenant_of_several_domains_has_no_primary_one_until_the_operator_chooses(old: Path) -> None:
+    by = By("ada", "domain")
+    with Registry.open(old) as registry:
+        globex = registry.get("globex")
+        assert registry.add_domain(globex.uid, "c.org", False, by).domain == ""
+        assert registry.add_domain(globex.uid, "b.org", True, by).domain == "b.org"
 
 
 def test_an_upgrade_is_made_once_however_often_the_registry_is_opened(old: Path) -> None:

@@ -98,6 +98,11 @@ def is_name(text: str) -> bool:
     return len(text) <= NAME_LENGTH and _NAME.fullmatch(text) is not None
 
 
+def is_glob(text: str) -> bool:
+    """Tell whether `text` stands for several names: by one of these signs, none of which a name has."""
+    return not set("*?[").isdisjoint(text)
+
+
 def skeleton(name: str) -> str:
     """Return what a name looks like at a glance: two names of one skeleton are taken for each other."""
     return name.translate(_LOOKS)
@@ -118,7 +123,7 @@ def new_name(text: str, *, override: bool = False) -> str:
     word = _RESERVED_LOOKS.get(skeleton(text))
     if word is not None and not override:
         says = "is reserved" if word == text else f"looks like {word!r}, which is reserved"
-        raise Invalid(f"The name {text!r} {says}: {RESERVED[word]}.", hint="Choose another name.")
+        raise Invalid(f"The name {text!r} {says} ({RESERVED[word]}).", hint="Choose another name, or give --override.")
     return text
 
 
@@ -174,6 +179,8 @@ def is_local(name: str) -> bool:
 
 def domain(text: str) -> str:
     """Return the canonical A-label form of a custom domain by IDNA 2008, or raise Invalid."""
+    if set(text) & set("/:@?#"):
+        raise Invalid(f"{shown(text)} is not a domain.", hint="Give the name alone: no http://, no port, no path.")
     try:
         name = host(idna.encode(text.strip().lower().removesuffix("."), uts46=False).decode("ascii"))
     except idna.IDNAError as error:

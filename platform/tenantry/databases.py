@@ -1,10 +1,11 @@
 """A tenant's data at rest: where its SQLite file is, how it comes to be, is copied whole, and is opened."""
 
 import os
+import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tenantry.placement import Placement, beside, sync
 _BUSY = 5.0
 _COPY_DEADLINE = 30.0
 _SECTOR = 512  # every SQLite file is a multiple of it
+_URL = re.compile(r"(sqlite|postgres(ql)?|mysql|mariadb|oracle|mssql)(\+\w+)?:/", re.ASCII | re.IGNORECASE)
 _MANNERS = (
     f"PRAGMA busy_timeout = {int(_BUSY * 1000)}",  # first: setting the mode may have to wait
     "PRAGMA journal_mode = WAL",
@@ -32,6 +34,17 @@ def url(placement: Placement) -> str:
     if make_url(text).database != path:
         raise Invalid(f"The folder {placement.folder} cannot be written in a database URL.", hint="Move the instance.")
     return text
+
+
+def urls(value: object) -> Iterator[str]:
+    """Go through the database URLs in a value of a config, however deep; one in memory is nobody else's."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for inner in value:
+            yield from urls(inner)
+    elif isinstance(value, str) and _URL.match(value) and "memory:" not in value:
+        yield value
 
 
 def provision(database: Path, template: Path | None) -> None:

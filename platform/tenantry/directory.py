@@ -9,7 +9,7 @@ from weakref import WeakSet
 from tenantry.address import Address, Kind
 from tenantry.tenant import Tenant
 
-# Each takes half a KiB at most, the tables of full dictionaries included: 35 MiB in all.
+# Each takes half a KiB at most, the tables of full dictionaries included: about 32 MiB in all.
 BOUND = 65_536
 
 

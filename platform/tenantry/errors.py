@@ -34,7 +34,14 @@ class Unknown(TenantryError):
 
 
 class Refused(TenantryError):
-    """It is there and may not be used or changed in this way."""
+    """It is there and may not be used or changed in this way.
+
+    `overridable` tells that an operator may insist.
+    """
+
+    def __init__(self, says: str, *, hint: str = "", overridable: bool = False) -> None:
+        super().__init__(says, hint=hint)
+        self.overridable = overridable
 
 
 class Unavailable(TenantryError):

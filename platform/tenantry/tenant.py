@@ -26,6 +26,11 @@ class Status(StrEnum):
     PURGING = "purging"
 
 
+# Who stands: their addresses and names are their own, whether visitors are let in or not. Who is gone has none.
+STANDING = frozenset({Status.ACTIVE, Status.MAINTENANCE, Status.SUSPENDED})
+GONE = frozenset({Status.REMOVED, Status.PURGING})
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """What a tenant in maintenance tells its visitors, and who may look nevertheless.

@@ -13,7 +13,7 @@ import pytest
 
 from tenantry.errors import Unavailable
 from tenantry.operations import disk
-from tests.faults.cases import Case
+from tests.faults.cases import Case, opened, standing
 from tests.faults.injector import Fault, Mode
 from tests.faults.matrix import Outcome, child
 
@@ -47,9 +47,9 @@ def at_most(size: int) -> Iterator[None]:
 def test_a_file_that_the_disk_takes_but_in_part_leaves_the_old_one_whole(tmp_path: Path) -> None:
     """The write is short, really, and so is the error: it names the file, and no temporary one stays."""
     path = tmp_path / "config.toml"
-    disk.replace(path, "old = 1\n")
+    disk.replace(path, b"old = 1\n")
     with pytest.raises(Unavailable) as refused, disk.writing("The config"), at_most(10):
-        disk.replace(path, "new = 'much longer than ten bytes'\n")
+        disk.replace(path, b"new = 'much longer than ten bytes'\n")
     assert str(tmp_path) in refused.value.says
     assert refused.value.hint == "Nothing was changed."
     assert path.read_text() == "old = 1\n"
@@ -66,31 +66,43 @@ def test_a_new_file_that_the_disk_takes_but_in_part_is_not_there(tmp_path: Path)
 def test_what_a_crash_has_left_of_a_longer_file_is_not_in_the_next_one(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.with_name(".config.toml.new").write_text("x" * 100)
-    disk.replace(path, "new = 1\n")
+    disk.replace(path, b"new = 1\n")
     assert path.read_text() == "new = 1\n"
     assert [found.name for found in tmp_path.iterdir()] == ["config.toml"]
 
 
-def test_a_new_name_that_the_disk_does_not_confirm_is_taken_back(tmp_path: Path) -> None:
+def test_a_new_name_that_the_disk_does_not_confirm_is_an_error_and_the_file_is_whole(tmp_path: Path) -> None:
+    """Whoever replaces it has kept the old one, and puts it back: see what becomes of a config."""
     (tmp_path / "config.toml").write_text("old = 1\n")
-    outcome = meet(tmp_path, "look", Mode.ONCE, lambda folder: disk.replace(folder / "config.toml", "new = 1\n"))
-    assert outcome.says == f"It cannot be written: Read-only file system ({tmp_path}). Nothing was changed."
-    assert (tmp_path / "config.toml").read_text() == "old = 1\n"
-
-
-def test_a_first_file_that_the_disk_does_not_confirm_is_gone_again(tmp_path: Path) -> None:
-    outcome = meet(tmp_path, "look", Mode.ONCE, lambda folder: disk.replace(folder / "config.toml", "new = 1\n"))
-    assert outcome.says.endswith("Nothing was changed.")
-    assert not (tmp_path / "config.toml").exists()
-
-
-def test_what_can_neither_be_confirmed_nor_taken_back_is_said_to_be_in_place(tmp_path: Path) -> None:
-    """Nobody claims that nothing was changed when something may have been."""
-    (tmp_path / "config.toml").write_text("old = 1\n")
-    outcome = meet(tmp_path, "look", Mode.FOREVER, lambda folder: disk.replace(folder / "config.toml", "new = 1\n"))
-    assert "Nothing was changed" not in outcome.says
-    assert "could not be taken back" in outcome.says
+    outcome = meet(tmp_path, "look", Mode.ONCE, lambda folder: disk.replace(folder / "config.toml", b"new = 1\n"))
+    assert "Read-only file system" in outcome.says
+    assert str(tmp_path) in outcome.says
     assert (tmp_path / "config.toml").read_text() == "new = 1\n"
+    assert [found.name for found in tmp_path.iterdir()] == ["config.toml"]
+
+
+@pytest.mark.parametrize("mode", [Mode.ONCE, Mode.FOREVER])
+def test_a_config_whose_new_name_the_disk_does_not_confirm_is_as_it_was(tmp_path: Path, mode: Mode) -> None:
+    """At once, or where the disk lets nobody do that, by the next command."""
+    with opened(tmp_path) as operations:
+        standing(operations)
+        config = operations.path("acme") / "config.toml"
+    case = Case("config set", "", lambda mine: mine.config_set("acme", {"A": 2}))
+    before = config.read_bytes()
+    with tempfile.TemporaryDirectory() as copy:
+        shutil.copytree(tmp_path, copy, dirs_exist_ok=True)
+        sites = child(case, Path(copy), None).sites
+    folder = config.parent
+    at = max(
+        number
+        for number, site in enumerate(sites, 1)
+        if site.call == "look" and site.path.endswith(f"tenants/{folder.name}")
+    )
+    outcome = child(case, tmp_path, Fault(at, mode, errno.EROFS))
+    assert str(folder) in outcome.says
+    assert ("is as it was" in outcome.says) is (config.read_bytes() == before)
+    with opened(tmp_path):
+        assert config.read_bytes() == before
 
 
 @pytest.mark.parametrize("mode", [Mode.ONCE, Mode.FOREVER])

@@ -29,6 +29,7 @@ QUARTERS = 4
 _BEGUN, _DONE, _FAILED = b"b", b"d", b"!"
 _PATIENCE = 30.0
 _CLEAN_RUNS = 5
+_TIMED_AGAIN = 50
 # So much longer than the verb takes may pass before the kill: some verbs are to be acknowledged, and killed right then.
 _BEYOND = 1.15
 # Recoveries are killed on folders of each verb, so many runs on each.
@@ -136,6 +137,9 @@ class _Trial:
         self._seed = seed
         self._root = ends.start.with_name(f"try-{os.getpid()}")
         self._tally = Tally(name)
+        self._time()
+
+    def _time(self) -> None:
         self._tally.duration = median(self._undisturbed() for _ in range(_CLEAN_RUNS))
 
     def _undisturbed(self) -> float:
@@ -154,7 +158,9 @@ class _Trial:
     def _share(self, numbers: Sequence[int]) -> Tally:
         """Kill it, and look each time at what is left once that is recovered."""
         self._root = self._ends.start.with_name(f"try-{os.getpid()}")
-        for number in numbers:
+        for turn, number in enumerate(numbers):
+            if turn and turn % _TIMED_AGAIN == 0:  # others may have come to this machine, or left it
+                self._time()
             killed = self._kill(self._delay(number))
             self._tally.count(killed)
             seen = self._ends.look(self._root, killed.acknowledged)

@@ -74,7 +74,7 @@ def open_desk(root: Path, known: Settings, *, dry_run: bool = False, make: bool 
 def mend(operations: Operations) -> None:
     """Finish or undo what was interrupted; what cannot be mended now is the doctor's to tell and stops nobody."""
     try:
-        for mended in operations.recover():
+        for mended in operations.recover(quick=True):
             _log.info("%s: %s", mended.name or mended.uid, mended.says)
     except (TenantryError, OSError) as error:
         _log.info("what was interrupted cannot be mended now: %s", error)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tenantry import settings
 from tenantry.application import Catalog
 from tenantry.placement import Instance
-from tenantry.registry import Registry, Selection
+from tenantry.registry import Registry, Selection, Terms
 from tenantry.tenant import Status
 
 # More than fit on a screen: a person types another letter.
@@ -25,7 +25,8 @@ def names(
     if not instance.registry.is_file():
         return []
     wanted = Selection(status=Status.REMOVED) if removed else Selection()
-    with Registry.open(instance.registry) as registry:
+    # A key that is pressed in passing upgrades nothing: of an older registry it knows no names.
+    with Registry.open(instance.registry, terms=Terms(rehearsal=True)) as registry:
         page = registry.page(wanted, (prefix, ""), _AT_MOST)
     return list(dict.fromkeys(tenant.name for tenant in page.tenants if tenant.name.startswith(prefix)))
 

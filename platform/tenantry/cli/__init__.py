@@ -75,6 +75,13 @@ def tenants_group(context: click.Context, /, **_options: object) -> None:
         click.echo(context.get_help())
 
 
+def _see_text(arguments: Sequence[str]) -> None:
+    """Raise where the shell has passed bytes that are no text: nothing could be asked or written with them."""
+    for word in arguments:
+        if not word.isascii() and any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise click.UsageError(f"{word!a} is not UTF-8 text.")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; what went wrong is one line on standard error."""
     for stream in (sys.stdout, sys.stderr):
@@ -83,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
+        _see_text(arguments)
         return int(tenants_group.main(args=arguments, prog_name="tenantry", standalone_mode=False) or 0)
     except (click.UsageError, click.Abort) as error:
         from tenantry.cli.failures import report

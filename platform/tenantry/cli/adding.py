@@ -34,7 +34,7 @@ def add_command(context: click.Context, /, name: str, as_json: bool, values: tup
     from tenantry.operations import NewTenant
 
     new = NewTenant(name=name, config=assignments(values), **given)  # type: ignore[arg-type]
-    with desk(context) as operations:
+    with desk(context, make=True) as operations:
         added = operations.add(new)
     _tell(added, f"{added.tenant.name} {be(context)} added.", as_json)
 

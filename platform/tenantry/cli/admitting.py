@@ -9,6 +9,7 @@ from tenantry.cli.choosing import Chosen, choose, each, tenants_chosen
 from tenantry.cli.place import be, desk, dry_run_option, is_rehearsal
 from tenantry.cli.values import seconds
 from tenantry.errors import Invalid
+from tenantry.tenant import Status
 
 if TYPE_CHECKING:
     from tenantry.operations import Maintained, Maintenance
@@ -27,7 +28,7 @@ def suspend_command(context: click.Context, /, chosen: Chosen, because: str) -> 
     with desk(context) as operations:
 
         def suspend(tenant: "Tenant") -> None:
-            done = operations.suspend(tenant.name, because)
+            done = operations.suspend(tenant.uid, because)
             word = f"{be(context)} suspended" if done.changed else "is already suspended"
             paper.tell(f"{tenant.name} {word}: {paper.cell(done.tenant.reason)}")
 
@@ -39,12 +40,16 @@ def suspend_command(context: click.Context, /, chosen: Chosen, because: str) -> 
 @dry_run_option
 @click.pass_context
 def resume_command(context: click.Context, /, chosen: Chosen) -> None:
-    """Admit visitors again."""
+    """Admit visitors again.
+
+    A tenant that was suspended in a maintenance is in maintenance again.
+    """
     with desk(context) as operations:
 
         def resume(tenant: "Tenant") -> None:
-            done = operations.resume(tenant.name)
-            paper.tell(f"{tenant.name} {f'{be(context)} active again' if done.changed else 'is already active'}.")
+            done = operations.resume(tenant.uid)
+            now = "active again" if done.tenant.status is Status.ACTIVE else "in maintenance again, as before"
+            paper.tell(f"{tenant.name} {f'{be(context)} {now}' if done.changed else 'is already active'}.")
 
         each(context, choose(operations, chosen), resume)
 
@@ -56,12 +61,13 @@ def resume_command(context: click.Context, /, chosen: Chosen) -> None:
 def restart_command(context: click.Context, /, chosen: Chosen) -> None:
     """Build the application anew; the old one answers until then.
 
-    For a change that Tenantry cannot see, such as one in the application's code or in what it reads.
+    For a change that Tenantry cannot see, such as one in a file that the application reads. Code that is loaded stays
+    loaded until the server is started anew.
     """
     with desk(context) as operations:
 
         def restart(tenant: "Tenant") -> None:
-            operations.restart(tenant.name)
+            operations.restart(tenant.uid)
             paper.tell(f"{tenant.name} {be(context)} built anew.")
 
         each(context, choose(operations, chosen), restart)
@@ -87,9 +93,9 @@ def maintenance_command(context: click.Context, /, chosen: Chosen, state: str, *
 
         def act(tenant: "Tenant") -> None:
             if state == "on":
-                _tell(context, operations.maintenance_on(tenant.name, wanted))
+                _tell(context, operations.maintenance_on(tenant.uid, wanted))
                 return
-            done = operations.maintenance_off(tenant.name)
+            done = operations.maintenance_off(tenant.uid)
             word = f"{be(context)} active again" if done.changed else "is not in maintenance"
             paper.tell(f"{tenant.name} {word}.")
 

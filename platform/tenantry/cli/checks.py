@@ -4,11 +4,13 @@ import click
 from click.shell_completion import get_completion_class
 
 from tenantry.cli import paper
-from tenantry.cli.place import desk, place
+from tenantry.cli.place import desk, dry_run_option, is_rehearsal, place
+from tenantry.errors import Invalid
 
 
 @click.command("doctor")
 @click.option("--repair", is_flag=True, help="First finish or undo what was interrupted.")
+@dry_run_option
 @paper.json_option
 @click.pass_context
 def doctor_command(context: click.Context, /, repair: bool, as_json: bool) -> None:
@@ -18,12 +20,18 @@ def doctor_command(context: click.Context, /, repair: bool, as_json: bool) -> No
     """
     from tenantry.doctor import examine
 
-    if repair:
-        with desk(context, make=False, mends=False) as operations:
+    if is_rehearsal(context) and not repair:
+        raise Invalid("--dry-run belongs to --repair.")
+    if repair and not is_rehearsal(context):
+        with desk(context, mends=False) as operations:
             for mended in operations.recover():
                 click.echo(f"{mended.name or mended.uid}: {mended.says}", err=True)
     where = place(context)
     checks = examine(where.root, where.overrides)
+    if is_rehearsal(context):
+        for check in checks:
+            if check.name == "interrupted" and not check.ok:
+                click.echo(f"Would be finished or undone: {check.says}", err=True)
     if as_json:
         paper.document([{"name": one.name, "ok": one.ok, "says": one.says, "hint": one.hint} for one in checks])
     else:

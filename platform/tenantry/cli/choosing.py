@@ -50,20 +50,11 @@ class Chosen:
         if not self.names and not self.restricted:
             raise Invalid("No tenant is given.", hint="Give names, globs such as 'shop-*', --status or --application.")
 
-    def admits(self, tenant: "Tenant") -> bool:
-        """Tell whether the selectors let a tenant pass."""
-        return self.status in {None, tenant.status.value} and self.application in {"", tenant.application}
-
-    def selection(self, names: tuple[str, ...], status: Status | None = None, *, removed: bool = False) -> "Selection":
-        """Spell it for the desk, for some names; where no status was typed, this one is meant."""
+    def selection(self, status: Status | None = None, *, removed: bool = False) -> "Selection":
+        """Spell it for the desk; where no status was typed, this one is meant."""
         from tenantry.operations import Selection
 
-        return Selection(names, Status(self.status) if self.status else status, self.application, removed)
-
-
-def is_glob(word: str) -> bool:
-    """Tell whether a word stands for several names."""
-    return not set("*?[").isdisjoint(word)
+        return Selection(self.names, Status(self.status) if self.status else status, self.application, removed)
 
 
 def tenants_chosen(command: Callable[..., None]) -> Callable[..., None]:
@@ -89,7 +80,7 @@ def _chosen(command: Callable[..., None], complete: Callable[..., list[str]]) ->
 def choose(operations: "Operations", chosen: Chosen) -> "Sequence[Tenant]":
     """Return the standing tenants that are meant; Unknown for a name that is nobody's, before anything is done."""
     chosen.see_some()
-    return _found(operations.select(chosen.selection(chosen.names)))
+    return _found(operations.select(chosen.selection()))
 
 
 def choose_gone_too(operations: "Operations", chosen: Chosen, status: Status | None = None) -> "Sequence[Tenant]":
@@ -99,14 +90,7 @@ def choose_gone_too(operations: "Operations", chosen: Chosen, status: Status | N
     selectors mean those of `status`, without it all that stand.
     """
     chosen.see_some()
-    found: dict[str, Tenant] = {}
-    for word in chosen.names or ("*",):
-        if is_glob(word):
-            some: Sequence[Tenant] = operations.select(chosen.selection((word,) * bool(chosen.names), status))
-        else:
-            some = [tenant for tenant in [operations.get(word)] if chosen.admits(tenant)]
-        found.update((tenant.uid, tenant) for tenant in some)
-    return _found(list(found.values()))
+    return _found(operations.select(chosen.selection(removed=True), chosen.selection(status)))
 
 
 def _found(tenants: "Sequence[Tenant]") -> "Sequence[Tenant]":
@@ -116,7 +100,10 @@ def _found(tenants: "Sequence[Tenant]") -> "Sequence[Tenant]":
 
 
 def each(context: click.Context, tenants: "Sequence[Tenant]", act: "Callable[[Tenant], None]") -> None:
-    """Do it to each in order; of several, one that fails is a line on standard error, and the others go on."""
+    """Do it to each in order; of several, one that fails is a line on standard error, and the others go on.
+
+    What is done is done to a uid: a name may be another tenant's as well, or by now.
+    """
     if len(tenants) == 1:
         act(tenants[0])
         return

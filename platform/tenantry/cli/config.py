@@ -50,7 +50,7 @@ def set_command(context: click.Context, /, name: str, values: tuple[str, ...], s
             done = operations.config_set_secret(name, _secrets(values))
         else:
             done = operations.config_set(name, assignments(values))
-    paper.tell(_told(context, "set", done) if done.changed else f"{name} has that already.")
+    paper.tell(_told(context, "set", done) if done.changed else f"{done.tenant.name} has that already.")
 
 
 @config_command.command("edit")
@@ -72,9 +72,9 @@ def edit_command(context: click.Context, /, name: str, secret: bool) -> None:
         with Draft(parent, operations.get(name).uid, file) as draft:
             done = operations.config_edit(name, draft.edit, secret=secret, again=draft.again)
     if not done.changed:
-        paper.tell(f"{name} is as it was: nothing in its {file} was edited.")
+        paper.tell(f"{done.tenant.name} is as it was: nothing in its {file} was edited.")
     elif not done.keys:
-        paper.tell(f"The {file} of {name} {be(context)} saved; no value of it differs.")
+        paper.tell(f"The {file} of {done.tenant.name} {be(context)} saved; no value of it differs.")
     else:
         paper.tell(_told(context, "change", done))
 
@@ -88,7 +88,7 @@ def unset_command(context: click.Context, /, name: str, keys: tuple[str, ...]) -
     """Take keys out of config.toml and .env; what lies below them shows again."""
     with desk(context) as operations:
         done = operations.config_unset(name, keys)
-    paper.tell(_told(context, "unset", done) if done.changed else f"{name} does not set {', '.join(keys)}.")
+    paper.tell(_told(context, "unset", done) if done.changed else f"{done.tenant.name} does not set {', '.join(keys)}.")
 
 
 @config_command.command("show")
@@ -103,7 +103,7 @@ def show_command(context: click.Context, /, name: str | None, as_json: bool) -> 
     if name is None:
         found = _settings(context)
     else:
-        with desk(context, make=False) as operations:
+        with desk(context) as operations:
             found = [(value.key, value.shown, value.source, value.secret) for value in operations.config_show(name)]
     if as_json:
         paper.document([dict(zip(("key", "value", "source", "secret"), row, strict=True)) for row in found])
@@ -121,7 +121,7 @@ def explain_command(context: click.Context, /, name: str, key: str, as_json: boo
 
     The layers stand in their order, and the last that sets the key wins.
     """
-    with desk(context, make=False) as operations:
+    with desk(context) as operations:
         explained = operations.config_explain(name, key)
     if as_json:
         paper.document(_explained_document(explained))
@@ -151,8 +151,8 @@ def drift_command(context: click.Context, /, key: str, chosen: Chosen, as_json: 
     Without NAME all tenants are compared. Secrets are compared as well, and not shown. Exit code 1 if the config of a
     tenant cannot be read.
     """
-    with desk(context, make=False) as operations:
-        found = operations.config_drift(key, chosen.selection(chosen.names))
+    with desk(context) as operations:
+        found = operations.config_drift(key, chosen.selection())
     if as_json:
         paper.document(_drift_document(found))
     else:
@@ -172,6 +172,8 @@ def _told(context: click.Context, verb: str, done: "Changed") -> str:
 
 
 def _few(names: Sequence[str]) -> str:
+    if not paper.on_terminal():
+        return " ".join(names)
     more = len(names) - _FEW
     return " ".join(names[:_FEW]) + (f" and {more} more" if more > 0 else "")
 

@@ -44,7 +44,9 @@ class Draft:
     ) -> None:
         if self._path is None:
             return
-        if error is None or not self._typed(self._path):
+        # Of a rehearsal secrets are not kept: no purge would find them where that is.
+        rehearsed = self._parent is None and self._name == ".env"
+        if error is None or rehearsed or not self._typed(self._path):
             _delete(self._path.parent)
             return
         kept = f"What was typed is kept in {self._path}."

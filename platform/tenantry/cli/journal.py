@@ -30,7 +30,7 @@ def journal_command(context: click.Context, /, name: str | None, as_json: bool, 
     """
     from tenantry.operations import Search
 
-    with desk(context, make=False) as operations:
+    with desk(context) as operations:
         entries = operations.journal(name, Search(**search))  # type: ignore[arg-type]
     if as_json:
         paper.documents(entry_document(entry) for entry in entries)

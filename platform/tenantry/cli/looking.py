@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tenantry.cli import paper
-from tenantry.cli.choosing import Chosen, is_glob, tenants_chosen
+from tenantry.cli.choosing import Chosen, tenants_chosen
 from tenantry.cli.completing import tenant_names
 from tenantry.cli.failures import say
 from tenantry.cli.place import command_line, desk, place
@@ -36,11 +36,8 @@ _TITLES = ("name", "status", "application", "addresses", "title")
 def list_command(context: click.Context, /, chosen: Chosen, as_json: bool, **given: Any) -> None:
     """List tenants by name; on a terminal the first 100."""
     on_screen = paper.on_terminal() and not as_json
-    with desk(context, make=False) as operations:
-        for name in chosen.names:
-            if not is_glob(name):
-                operations.get(name)
-        wanted = chosen.selection(chosen.names, removed=given["removed"])
+    with desk(context) as operations:
+        wanted = chosen.selection(removed=given["removed"])
         pages = _pages(operations, wanted, given["after"], given["limit"] or (_SCREEN if on_screen else None))
         if as_json:
             paper.documents(tenant_document(one.tenant, one.urls) for page in pages for one in page.tenants)
@@ -96,7 +93,7 @@ def _row(listed: "Listed") -> tuple[object, ...]:
 @click.pass_context
 def show_command(context: click.Context, /, name: str, as_json: bool) -> None:
     """Show everything about a tenant, and what is wrong."""
-    with desk(context, make=False) as operations:
+    with desk(context) as operations:
         shown = operations.show(name)
     if as_json:
         paper.document(shown_document(shown))
@@ -110,7 +107,7 @@ def show_command(context: click.Context, /, name: str, as_json: bool) -> None:
 @click.pass_context
 def path_command(context: click.Context, /, name: str, as_json: bool) -> None:
     """Print the folder of a tenant."""
-    with desk(context, make=False) as operations:
+    with desk(context) as operations:
         path = operations.path(name)
     if as_json:
         paper.document({"name": name, "path": path})

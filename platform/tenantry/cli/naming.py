@@ -61,11 +61,13 @@ def domain_command(context: click.Context) -> None:
 @click.pass_context
 def add_command(context: click.Context, /, name: str, domain: str, primary: bool) -> None:
     """Answer at a domain."""
+    from tenantry import address
+
     with desk(context) as operations:
         done = operations.domain_add(name, domain, primary)
-    first = next((one.domain for one in done.domains if one.primary), "")
-    what = "the primary domain" if first == domain.lower() else "a domain"
-    paper.tell(f"{domain} {be(context) if done.changed else 'is already'} {what} of {name}.")
+    kept = address.domain(domain)
+    what = "the primary domain" if done.tenant.domain == kept else "a domain"
+    paper.tell(f"{kept} {be(context) if done.changed else 'is already'} {what} of {done.tenant.name}.")
 
 
 @domain_command.command("remove")
@@ -75,10 +77,11 @@ def add_command(context: click.Context, /, name: str, domain: str, primary: bool
 @click.pass_context
 def remove_command(context: click.Context, /, name: str, domain: str) -> None:
     """Answer at a domain no more."""
+    from tenantry import address
+
     with desk(context) as operations:
         done = operations.domain_remove(name, domain)
-    word = f"{be(context)} no longer" if done.changed else "is not"
-    paper.tell(f"{domain} {word} a domain of {name}.")
+    paper.tell(f"{address.domain(domain)} {be(context)} no longer a domain of {done.tenant.name}.")
 
 
 @domain_command.command("list")
@@ -87,7 +90,7 @@ def remove_command(context: click.Context, /, name: str, domain: str) -> None:
 @click.pass_context
 def list_command(context: click.Context, /, name: str, as_json: bool) -> None:
     """List the domains of a tenant, the primary one first."""
-    with desk(context, make=False) as operations:
+    with desk(context) as operations:
         found = sorted(operations.domain_list(name), key=lambda one: not one.primary)
     if as_json:
         paper.document([{"domain": one.domain, "primary": one.primary, "url": one.url} for one in found])

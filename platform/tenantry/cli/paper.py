@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import import_module
+from math import isfinite
 from pathlib import Path
 from threading import Timer
 
@@ -23,7 +24,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 def on_terminal() -> bool:
     """Tell whether standard output is a terminal."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def tell(text: str) -> None:
@@ -33,7 +34,7 @@ def tell(text: str) -> None:
 
 def document(value: object) -> None:
     """Print one JSON document."""
-    click.echo(json.dumps(value, indent=2, default=_plain))
+    click.echo(_json(value))
 
 
 def documents(values: Iterable[object]) -> None:
@@ -108,16 +109,31 @@ def size(number: int | None) -> str:
 def _pieces(values: Iterable[object]) -> Iterator[str]:
     between = "[\n  "
     for value in values:
-        yield between + json.dumps(value, indent=2, default=_plain).replace("\n", "\n  ")
+        yield between + _json(value).replace("\n", "\n  ")
         between = ",\n  "
     yield "[]\n" if between.startswith("[") else "\n]\n"
 
 
 def _stream(pieces: Iterable[str]) -> None:
     """Write text as it comes, a buffer at a time; that its reader has left is noticed here, not when Python ends."""
+    if sys.stdout is None:  # it was closed by who started us
+        return
     for piece in pieces:
         sys.stdout.write(piece)
     sys.stdout.flush()
+
+
+def _json(value: object) -> str:
+    return json.dumps(_finite(value), indent=2, default=_plain, allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    """Spell the numbers that JSON does not know, which TOML does, as text."""
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
 
 
 def _lines(value: object) -> list[str]:

@@ -72,8 +72,8 @@ def find_root(here: Path) -> Path:
 
 
 @contextmanager
-def desk(context: click.Context, *, make: bool = True, mends: bool = True) -> "Iterator[Operations]":
-    """Open the operator's desk for one command; one that only looks makes no instance folder, and none is Unknown."""
+def desk(context: click.Context, *, make: bool = False, mends: bool = True) -> "Iterator[Operations]":
+    """Open the operator's desk for one command; only what adds a tenant makes an instance folder."""
     from tenantry.assembly.desk import open_operations
 
     where, dry_run = place(context), is_rehearsal(context)

@@ -51,7 +51,7 @@ def remove_command(context: click.Context, /, chosen: Chosen, undo: bool, overri
 def _remove(context: click.Context, operations: "Operations", tenant: "Tenant", alone: bool) -> None:
     name = tenant.name
     with paper.patience(f"Waiting for the last requests of {name} to end, at most half a minute."):
-        removed = operations.remove(name)
+        removed = operations.remove(tenant.uid)
     paper.tell(f"{name} {f'{be(context)} removed' if removed.changed else 'is already removed'}.")
     if removed.trash is not None and alone and not is_rehearsal(context):
         paper.tell(f"  Its folder is kept in {removed.trash}")
@@ -88,7 +88,7 @@ def purge_command(context: click.Context, /, chosen: Chosen, older_than: float |
         ask(context, [tenant for tenant in tenants if tenant.status in _GONE], consent, _PURGE)
 
         def purge(tenant: "Tenant") -> None:
-            done = operations.purge(tenant.uid)  # of one name there may be several in the trash
+            done = operations.purge(tenant.uid)
             what = f"{done.files} {'file' if done.files == 1 else 'files'}, {paper.size(done.size)}"
             paper.tell(f"{tenant.name} {be(context)} purged: {what}.")
 

@@ -54,7 +54,7 @@ def shown_facts(shown: "Shown") -> list[tuple[str, object]]:
         ("title", tenant.title),
         ("status", tenant.status.value),
         ("because", tenant.reason),
-        ("visitors read", _notice(shown)),
+        ("visitors read" if tenant.status == "maintenance" else "once resumed, visitors read", _notice(shown)),
         ("under way", shown.pending),
         ("addresses", shown.urls),
         ("primary domain", tenant.domain),

@@ -28,7 +28,7 @@ def typed(text: str) -> object:
     """Return what TOML makes of one value; what is no TOML is plain text."""
     try:
         found = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # not TOML, or a number or a nest of lists beyond what can be read
         return text
     # A line break could smuggle in a second key: then it was meant as text.
     return found["value"] if found.keys() == {"value"} else text
@@ -41,6 +41,6 @@ def seconds(text: str) -> int:
     """Read a time as it is typed, such as 600, 10m or 2h, in seconds."""
     unit = _UNITS.get(text[-1:], 0)
     digits = text[:-1] if unit else text
-    if not (digits.isascii() and digits.isdigit()):
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
         raise Invalid(f"{text!r} is no time.", hint="Give seconds, or 10m, 2h, 1d.")
     return int(digits) * (unit or 1)

@@ -12,9 +12,9 @@ from tenantry.dispatch.target import beyond
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-# A 308 without a word on its age is kept by browsers for ever: a name that is given back, or to somebody else after its
-# retirement, would go on leading there. An hour spares nearly all the asking; shared caches are not to answer at all.
-_KEPT = "private, max-age=3600"
+# A 308 without a word on its age is kept by browsers for ever: of a name that is given back, or to somebody else after
+# its retirement, and of a primary domain that is changed there and back, each would lead to the other without end.
+_KEPT = "no-store"
 
 
 @dataclass(frozen=True, slots=True)

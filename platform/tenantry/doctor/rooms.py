@@ -2,18 +2,17 @@
 
 import fcntl
 import os
-import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from tenantry import schema
+from tenantry import databases, schema
 from tenantry.application import Application, Catalog
 from tenantry.builder.config import layers
 from tenantry.doctor.checks import Fault
 from tenantry.doctor.house import private_faults
 from tenantry.errors import TenantryError, Unknown
-from tenantry.operations import keeping
+from tenantry.operations import keeping, underway
 from tenantry.operations.underway import left_over, lock
 from tenantry.placement import Instance, Placement
 from tenantry.registry import ADD, PURGE, REMOVE, UNDO_REMOVE, Registry, Search, Selection
@@ -22,13 +21,12 @@ from tenantry.tenant import Status, Tenant
 
 _REPAIR = "`tenantry doctor --repair` clears it up."
 _IN_SERVICE = (Status.ACTIVE, Status.MAINTENANCE, Status.SUSPENDED)
-_CUT_SHORT = {ADD: "An add", REMOVE: "A removal", UNDO_REMOVE: "An undo of a removal", PURGE: "A purge"}
+_CUT_SHORT = {ADD: "An add", REMOVE: "A removal", UNDO_REMOVE: "An undo of a removal"}
 _MOVES = {REMOVE, UNDO_REMOVE}
 # Folders that are looked up at once, tenants that are named in one sentence, journal lines that are searched.
 _AT_ONCE = 500
 _NAMED = 10
 _LINES = 10_000
-_DATABASE_URL = re.compile(r"(sqlite|postgres(ql)?|mysql|mariadb|oracle|mssql)(\+\w+)?:/", re.ASCII | re.IGNORECASE)
 
 
 class Look:
@@ -77,12 +75,13 @@ class Look:
 
 
 def registry_faults(look: Look) -> Iterator[Fault]:
-    """Find rows that make no sense, and folders that nobody in the registry owns."""
+    """Find rows that make no sense, folders that nobody in the registry owns, and removed tenants that have none."""
     rows = [row for page in look.registry.pages(Selection(removed=True)) for row in page.unreadable]
     for row in rows:
         yield Fault(f"The row of {row}", "Mend the row, or restore the registry from a backup.")
     if not rows:  # one that makes no sense may own any folder
-        yield from sorted(_lost(look), key=lambda fault: fault.says)
+        yield from sorted((*_lost(look), *_lost_in_trash(look)), key=lambda fault: fault.says)
+    yield from _without_folder(look)
 
 
 def _lost(look: Look) -> Iterator[Fault]:
@@ -95,12 +94,49 @@ def _lost(look: Look) -> Iterator[Fault]:
             try:
                 tenant = look.registry.by_uid(uid)
             except Unknown:
-                yield Fault(f"{folder} belongs to no tenant of the registry.", "Move it away, or restore the registry.")
+                yield _nobodys(folder)
                 continue
             if tenant.status is Status.REMOVED:
                 yield Fault(
                     f"{tenant.name} is removed, and its folder is {folder}.", f"Move it to {look.instance.trash}."
                 )
+
+
+def _lost_in_trash(look: Look) -> Iterator[Fault]:
+    for uid in _folders(look.instance.trash):
+        try:
+            look.registry.by_uid(uid)
+        except Unknown:
+            yield _nobodys(look.instance.trash / uid)
+
+
+def _nobodys(folder: Path) -> Fault:
+    return Fault(f"{folder} belongs to no tenant of the registry.", "Move it away, or restore the registry.")
+
+
+def _without_folder(look: Look) -> Iterator[Fault]:
+    """Find removed tenants that could not come back."""
+    for page in look.registry.pages(Selection(status=Status.REMOVED)):
+        for tenant in page.tenants:
+            places = (look.instance.tenants / tenant.uid, look.instance.trash / tenant.uid)
+            if not any(place.is_dir() for place in places):
+                yield Fault(
+                    f"{tenant.name} is removed, and its folder is neither {places[0]} nor {places[1]}.",
+                    f"Restore it, or `tenantry purge {tenant.uid}`.",
+                )
+
+
+def _drafts(look: Look) -> Iterator[Fault]:
+    """Find what somebody typed in `config edit` and has not saved: it is the operator's to delete."""
+    for path in sorted(underway.drafts(look.instance)):
+        try:
+            whose = look.registry.by_uid(underway.whose(path)).name
+        except TenantryError:
+            whose = underway.whose(path)
+        yield Fault(
+            f"{path} is what somebody typed in `tenantry config edit {whose}`, and has not saved.",
+            "If nobody is editing it now, save from it what is wanted and delete it: there may be secrets in it.",
+        )
 
 
 def interrupted_faults(look: Look) -> Iterator[Fault]:
@@ -111,12 +147,18 @@ def interrupted_faults(look: Look) -> Iterator[Fault]:
             continue
         if uid not in pending:
             yield Fault(f"{_left_by(look, uid)}.", _REPAIR)
+        elif pending[uid].verb == PURGE:
+            yield Fault(
+                f"A purge was cut short: {pending[uid].name}.",
+                f"`tenantry purge {uid}` goes on with it, and tells what cannot be deleted; or {_REPAIR}",
+            )
         elif pending[uid].verb in _MOVES and _is_in_use(look.instance.placement(uid)):
             yield Fault(
                 f"{pending[uid].name} is removed, but its folder is in use and has not moved.", "Try again later."
             )
         else:
             yield Fault(f"{_CUT_SHORT.get(pending[uid].verb, 'A verb')} was cut short: {pending[uid].name}.", _REPAIR)
+    yield from _drafts(look)
 
 
 def _left_by(look: Look, uid: str) -> str:
@@ -124,7 +166,15 @@ def _left_by(look: Look, uid: str) -> str:
     staged = look.instance.staging / uid
     if keeping.is_kept(staged):
         return f"A change of a config was cut short: {uid}"
-    return f"An add was cut short: {uid}" if staged.exists() else f"A command was killed and left its lock, {uid}"
+    if not staged.exists():
+        return f"A command was killed and left its lock, {lock(look.instance, uid)}"
+    try:
+        look.registry.by_uid(uid)
+    except Unknown:
+        return f"An add was cut short: {uid}"
+    except TenantryError:
+        pass  # told of as a row that makes no sense
+    return f"A command was killed and left {staged}"
 
 
 def application_faults(look: Look) -> Iterator[Fault]:
@@ -237,18 +287,7 @@ def _database_urls(tenant: Tenant, placement: Placement, application: Applicatio
             values.update(layer)
     except TenantryError:
         return
-    yield from _urls(values)
-
-
-def _urls(value: object) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _urls(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _urls(inner)
-    elif isinstance(value, str) and _DATABASE_URL.match(value) and "memory:" not in value:
-        yield value
+    yield from databases.urls(values)
 
 
 def _is_held(lock: Path) -> bool:

@@ -5,7 +5,6 @@
     3  staging/<uid>/       made whole, every file on the disk
     4  rename               to tenants/<uid>, both parents on the disk
     5  the row, `active`    with the journal line, in one transaction
-    6  the lock is deleted
 
 A crash leaves a row that is `adding`, or things in staging/, and a lock that nobody holds. `undo` takes both back: the
 folder goes back to staging/ first, then the row, then the files, so that each of these can be cut short again. An add
@@ -18,7 +17,6 @@ from another tenant.
 
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from tenantry import address, databases, schema
@@ -70,18 +68,15 @@ def make(desk: Desk, intent: Intent, fill: Callable[[Placement], None]) -> Tenan
     desk.instance.prepare()
     with (
         disk.writing(f"The placement of {intent.tenant.name}", unsure=_LEFT),
-        disk.alive(underway.lock(desk.instance, uid)),
+        underway.holding(desk, uid),
     ):
         try:
             by = _intend(desk, intent)
             _place(desk, uid, fill)
-            tenant = desk.registry.activate(uid, by)
+            return desk.registry.activate(uid, by)
         except BaseException as error:
             _take_back(desk, uid, error)
             raise
-        with suppress(OSError):
-            underway.lock(desk.instance, uid).unlink()
-    return tenant
 
 
 def undo(desk: Desk, uid: str) -> bool:
@@ -96,7 +91,6 @@ def undo(desk: Desk, uid: str) -> bool:
     litter = staged.exists()
     if litter:
         disk.delete(staged)
-    underway.lock(desk.instance, uid).unlink(missing_ok=True)
     return half or litter
 
 
@@ -104,8 +98,8 @@ def _take_back(desk: Desk, uid: str, error: BaseException) -> None:
     try:
         undo(desk, uid)
     except (OSError, TenantryError):
-        # What cannot be undone now is found by `recover`, the lock file stays until it is; nobody says meanwhile that
-        # nothing was changed.
+        # What cannot be undone now is found by `recover`, by its row or its folder in staging/; nobody says meanwhile
+        # that nothing was changed.
         if isinstance(error, TenantryError):
             error.hint = _LEFT
         elif isinstance(error, OSError):
@@ -182,7 +176,7 @@ def _row(desk: Desk, uid: str) -> Tenant | None:
 
 
 def _detail(new: NewTenant) -> dict[str, object]:
-    shown = {key: config.MASK if config.is_secret(key) else config.masked(value) for key, value in new.config.items()}
+    shown = {key: config.told(key, value) for key, value in new.config.items()}
     return {"config": shown} if shown else {}
 
 

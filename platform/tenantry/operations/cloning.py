@@ -9,21 +9,18 @@ The clone has a key of its own: no session and no remember-me cookie of the sour
 source's and stay with it.
 """
 
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 
-from tenantry import address
+from tenantry import address, databases
 from tenantry.address import Address, Kind
-from tenantry.errors import Refused, TenantryError
+from tenantry.errors import Refused, TenantryError, Unavailable
 from tenantry.operations import adding, config, copying, disk, standing
 from tenantry.operations.facts import Added, Clone, Desk
 from tenantry.placement import Placement, locked
 from tenantry.registry import By
 from tenantry.tenant import Status, Tenant, new_uid
-
-_DATABASE_URL = re.compile(r"(sqlite|postgres(ql)?|mysql|mariadb|oracle|mssql)(\+\w+)?:/", re.ASCII | re.IGNORECASE)
 
 
 def clone(desk: Desk, name: str, wanted: Clone) -> Added:
@@ -36,20 +33,31 @@ def clone(desk: Desk, name: str, wanted: Clone) -> Added:
     told = {"source": source.name, "source_uid": source.uid, "secrets": wanted.secrets}
     tenant = Tenant(new_uid(), new, source.application, Status.ADDING, 0, title=title)
     intent = adding.Intent(tenant, addresses, By(desk.who, "clone", told), wanted.override)
-    warning = _shared(placement, source, wanted)
+    warning = " ".join(filter(None, (_shared(placement, source, wanted), _open(source, new))))
     tenant = adding.make(desk, intent, partial(_fill, desk, source, wanted))
     return Added(tenant, tuple(desk.settings.url(where) for where in addresses), warning=warning)
 
 
 def _fill(desk: Desk, source: Tenant, wanted: Clone, staged: Placement) -> None:
     placement = desk.instance.placement(source.uid)
-    with closing(placement.hold()):
+    with _held(placement, source):
         # It may have been removed while the hold was waited for: then this is the lock of a folder in the trash.
         if desk.registry.by_uid(source.uid).status in standing.GONE:
             raise Refused(f"{source.name} was removed meanwhile.", hint="Nothing was cloned.")
         copying.database(placement.database, staged.database)
         copying.files(placement.files, staged.files)
         _configure(placement, source, wanted, staged)
+
+
+@contextmanager
+def _held(placement: Placement, source: Tenant) -> Iterator[None]:
+    """Hold a placement shared: nobody keeps others from that but who moves or replaces what is in it."""
+    try:
+        hold = placement.hold()
+    except Unavailable as error:
+        raise Unavailable(error.says, hint=f"Try again when the other command at {source.name} has ended.") from error
+    with closing(hold):
+        yield
 
 
 def _configure(placement: Placement, source: Tenant, wanted: Clone, staged: Placement) -> None:
@@ -66,31 +74,24 @@ def _configure(placement: Placement, source: Tenant, wanted: Clone, staged: Plac
         disk.write(staged.secrets, own + hidden.removeprefix(heading) if hidden.startswith(heading) else hidden)
 
 
+def _open(source: Tenant, new: str) -> str:
+    """Say that what is closed at the source stands open at the clone."""
+    if source.status is Status.ACTIVE:
+        return ""
+    state = "suspended" if source.status is Status.SUSPENDED else "in maintenance"
+    return f"{source.name} is {state}, and {new} is not: whoever knows its address may come in."
+
+
 def _shared(placement: Placement, source: Tenant, wanted: Clone) -> str:
     """Say which config keys name a database outside of the folder: it is not copied, and both would write in it."""
     found: dict[str, object] = {}
     with suppress(TenantryError):  # a broken file is copied as it is, and told of by `show`
         found.update(config.read_config(placement))
         found.update(config.read_secrets(placement) if wanted.secrets else {})
-    keys = sorted({key for key, value in found.items() if any(map(_names_database, _texts(value)))})
+    keys = sorted({key for key, value in found.items() if any(databases.urls(value))})
     if not keys:
         return ""
     return (
         f"{', '.join(keys)} names a database that {source.name} and {wanted.name} now share: "
         f"`tenantry config set {wanted.name} {keys[0]}=URL` gives the clone its own."
     )
-
-
-def _names_database(text: str) -> bool:
-    return _DATABASE_URL.match(text) is not None and "memory:" not in text
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(inner)
-    elif isinstance(value, str):
-        yield value

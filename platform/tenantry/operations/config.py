@@ -30,14 +30,25 @@ _WHY_OWN = {
     "TENANT": "It says which tenant it is.",
 }
 _WORDS = "SECRET|PASS|PSWD|PWD|TOKEN|KEY|DSN|CREDENTIAL|CREDS|PRIVATE|SALT|AUTH|SIGNATURE|HMAC|JWT|BEARER|WEBHOOK"
-_SECRET_KEY = re.compile(_WORDS)
+# Short words mean a secret only where they stand alone: SHOPPING is none.
+_SECRET_KEY = re.compile(rf"{_WORDS}|ENCRYPT|PWORD|(?:^|_)(?:PIN|OTP|SEED|LOGIN)(?:_|$)")
 # A user name that stands alone in an http URL is most often a token; elsewhere it is a user name.
 _IN_URL = re.compile(
     r"(?P<before>\b[a-z][a-z0-9+.-]*://)(?P<user>[^/?#\s:@]*)(?P<password>:\S*)@|(?P<web>\bhttps?://)[^/?#\s:@]+@",
     re.IGNORECASE,
 )
 _IN_QUERY = re.compile(rf"(?P<before>(?:^|[?&;\s])[^=&?\s]*(?:{_WORDS})[^=&\s]*=)[^&\s]+", re.IGNORECASE)
-_IN_HEADER = re.compile(r"(?P<before>\bBearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
+_IN_HEADER = re.compile(r"(?P<before>\b(?:Bearer|Basic|Token)\s+)[\w.~+/=-]{6,}", re.IGNORECASE)
+# JSON, YAML, a header, an option of a command line: a word of a secret, what binds it to its value, the value.
+_IN_PAIR = re.compile(
+    rf"""(?P<before>[\w-]*(?:{_WORDS})[\w-]*["']?(?:\s*[:=]\s*["']?|\s+(?=\S+$)))(?!Bearer|Basic|Token)[^\s"',;&]+""",
+    re.IGNORECASE,
+)
+_IN_ACCOUNT = re.compile(r"(?P<before>(?<![\w/])[\w.+-]+:)[^\s:@/]+(?=@[\w-])")
+_KNOWN = re.compile(
+    r"\b(?:[spr]k_(?:live|test)_\w+|gh[opsur]_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]+|AKIA[0-9A-Z]{16})"
+    r"|hooks\.slack\.com/services/\S+"
+)
 _IN_ARMOUR = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY.*", re.DOTALL)
 
 
@@ -51,9 +62,7 @@ def check_keys(keys: Iterable[str]) -> None:
                 hint=f"Try {near}." if _KEY.fullmatch(near) else "",
             )
         if key in OWN_KEYS:
-            raise Refused(
-                f"{key} is the platform's own: it keeps the tenants apart.", hint="The application cannot change it."
-            )
+            raise Refused(f"{key} is the platform's own: it keeps the tenants apart.", hint="It cannot be set.")
 
 
 def why_own(key: str) -> str:
@@ -112,15 +121,17 @@ def masked(value: object) -> object:
     if isinstance(value, Mapping):
         return {_without_password(str(key)): told(str(key), inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [masked(inner) for inner in value]
+        befores = ["", *map(str, value)]
+        options = [before.startswith("-") and is_secret(before) for before in befores]
+        return [MASK if option else masked(inner) for option, inner in zip(options, value, strict=False)]
     return _without_password(value) if isinstance(value, str) else value
 
 
 def _without_password(text: str) -> str:
     text = _IN_URL.sub(_url_mask, text)
-    for pattern in (_IN_QUERY, _IN_HEADER):
+    for pattern in (_IN_QUERY, _IN_HEADER, _IN_PAIR, _IN_ACCOUNT):
         text = pattern.sub(lambda found: found["before"] + MASK, text)
-    return _IN_ARMOUR.sub(MASK, text)
+    return _IN_ARMOUR.sub(MASK, _KNOWN.sub(MASK, text))
 
 
 def _url_mask(found: re.Match[str]) -> str:

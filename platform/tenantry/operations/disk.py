@@ -1,7 +1,7 @@
 """Writing that survives a crash and a failing disk: whole files, moved folders, the lock by which others know we live.
 
-Each of these is done or leaves what was there before, also when the disk takes the new name and then does not confirm
-it; its OSError names the file. One case remains between: the disk does not let the change be taken back either. That is
+An OSError names the file. A folder that moves does so or is where it was, also when the disk takes the new name and
+then does not confirm it. One case remains between: the disk does not let the change be taken back either. That is
 `Unsure`, and nobody claims then that nothing was changed.
 """
 
@@ -43,32 +43,27 @@ def spelled(error: OSError) -> str:
     return f"{error.strerror or error}" + (f" ({' to '.join(paths)})" if paths else "")
 
 
-def replace(path: Path, text: str) -> None:
-    """Replace a file whole, 0600: it holds the old content or the new, after a crash too, and the old after an error.
+def replace(path: Path, content: bytes) -> None:
+    """Replace a file whole, 0600: it holds the old content or the new, after a crash and after an error too.
 
-    The temporary name is fixed, so that crashes leave no litter: whoever calls holds the folder (`placement.locked`).
+    After an error it may hold the new one, of a name that the disk has taken and not confirmed: whoever wants the old
+    one back has kept it. The temporary name is fixed, so that crashes leave no litter: whoever calls holds the folder
+    (`placement.locked`).
     """
-    before = path.read_bytes() if path.exists() else None
-    _swap(path, text.encode())
+    fresh = aside(path)
+    write(fresh, content)
     try:
-        sync(path.parent)
-    except OSError as error:
-        try:
-            path.unlink() if before is None else _swap(path, before)
-        except OSError:
-            raise Unsure(error.errno, error.strerror, error.filename) from error
-        raise
-
-
-def _swap(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    write(temporary, content)
-    try:
-        temporary.replace(path)
+        fresh.replace(path)
     except OSError:
         with suppress(OSError):
-            temporary.unlink()
+            fresh.unlink()
         raise
+    sync(path.parent)
+
+
+def aside(path: Path) -> Path:
+    """Name the file that is written first when another is replaced."""
+    return path.with_name(f".{path.name}.new")
 
 
 def write(path: Path, content: bytes) -> None:
@@ -81,9 +76,7 @@ def write(path: Path, content: bytes) -> None:
         with naming(path):
             try:
                 os.fchmod(descriptor, 0o600)
-                if os.geteuid() == 0:
-                    folder = path.parent.stat()
-                    os.fchown(descriptor, folder.st_uid, folder.st_gid)
+                _own_like_folder(descriptor, path)
                 _write_all(descriptor, content)
                 os.fsync(descriptor)
             finally:
@@ -92,6 +85,13 @@ def write(path: Path, content: bytes) -> None:
         with suppress(OSError):
             path.unlink()
         raise
+
+
+def _own_like_folder(descriptor: int, path: Path) -> None:
+    # What root makes for a server that runs as somebody else must be that one's to use.
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.fchown(descriptor, folder.st_uid, folder.st_gid)
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
@@ -162,28 +162,32 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-@contextmanager
-def alive(path: Path) -> Iterator[bool]:
-    """Hold an exclusive lock file while something is under way; yield False if another process holds it.
-
-    Whoever holds it deletes the file when the matter is settled, and leaves it when it is not.
-    """
-    descriptor = _take(path)
+def _give_away(descriptor: int, path: Path) -> None:
+    """Give a lock that is held to the owner of its folder; what cannot be given away is deleted while it is held."""
     try:
-        yield descriptor is not None
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
+        _own_like_folder(descriptor, path)
+    except OSError:
+        with suppress(OSError):
+            path.unlink()
+        raise
 
 
-def _take(path: Path) -> int | None:
+def take(path: Path, *, make: bool) -> int | None:
+    """Lock a file exclusively and return its descriptor; None if another has it, or if there is none to `make`."""
     # A lock on a file that its last holder has just deleted protects nothing: look at the path again once it is held.
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0)
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            if make:
+                raise
+            return None
         try:
             with naming(path):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(descriptor).st_ino == path.stat().st_ino:
+                if os.path.samestat(os.fstat(descriptor), path.stat()):
+                    _give_away(descriptor, path)
                     return descriptor
         except BlockingIOError:
             os.close(descriptor)

@@ -198,11 +198,7 @@ def _commit(desk: Desk, tenant: Tenant, verb: str, pages: Sequence[_Page]) -> Ch
     with kept(desk, tenant, desk.instance.placement(tenant.uid)):
         for page in pages:
             with disk.writing(str(page.path), hint=AS_IT_WAS):
-                try:
-                    disk.replace(page.path, page.text)
-                except disk.Unsure as error:
-                    # It does not stay in place: what is undone needs no confirmation.
-                    raise OSError(error.errno, error.strerror, error.filename) from error
+                disk.replace(page.path, page.text.encode())
         touched = desk.registry.touch(tenant.uid, by)
     return Changed(touched, True, keys)
 

@@ -19,7 +19,6 @@ _CHANGES = ("config set", "config edit", _UNSET)
 _BY_HAND = Origin("by hand")
 # What a line of the journal says of a key where it tells no value: it was taken out, or came with the file.
 _GONE, _COPIED = object(), object()
-_WILD = frozenset("*?[")
 _SERVED = frozenset({Status.ACTIVE, Status.MAINTENANCE, Status.SUSPENDED})
 
 
@@ -49,9 +48,7 @@ def drift(desk: Desk, key: str, selection: Selection) -> Drift:
     """Compare what one key is for many tenants, read page by page; of each its name is kept, and no more."""
     if selection.status is not None and selection.status not in _SERVED:
         raise Invalid(f"A tenant that is {selection.status} has no config to compare.", hint="Choose another status.")
-    for name in selection.names:
-        if not _WILD & set(name):
-            standing.known(desk, name)
+    standing.see_there(desk, selection)
     comparing, builder = _Comparing(key), desk.builder()
     broken: dict[str, str] = {}
     for page in desk.registry.pages(selection):

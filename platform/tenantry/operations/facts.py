@@ -69,10 +69,13 @@ class NewName:
 
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """What visitors are told in a maintenance; `retry_after` is in seconds, `new_link` makes another bypass link."""
+    """What visitors are told in a maintenance; `retry_after` is in seconds, `new_link` makes another bypass link.
 
-    message: str = ""
-    retry_after: int = 600
+    What is None stays as it is, or as it is by default.
+    """
+
+    message: str | None = None
+    retry_after: int | None = None
     new_link: bool = False
 
 
@@ -147,7 +150,7 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A removed tenant that is back. `lost` are addresses that belong to others by now."""
+    """A removed tenant that is back. `lost` are addresses that it cannot have any more."""
 
     tenant: Tenant
     changed: bool

@@ -52,11 +52,14 @@ def kept(desk: Desk, tenant: Tenant, placement: Placement) -> Iterator[None]:
 
 
 def recover(desk: Desk, tenant: Tenant) -> str:
-    """Bring a change of config to its end that was cut short, and say what was done; the tenant's lock is held."""
+    """Bring a change of config to its end that was cut short, and say what was done; the tenant's lock is held.
+
+    Where it had not kept anything yet, nothing was touched, and what it left is cleared away without a word.
+    """
     folder = desk.instance.staging / tenant.uid
-    if not is_kept(folder):
+    if not folder.is_dir():
         return ""
-    before = _read(folder / _NAME)
+    before = _read(folder / _NAME) if is_kept(folder) else None
     says = ""
     if before is not None:
         done = _journaled(desk, tenant, before)
@@ -102,6 +105,7 @@ def _write(folder: Path, before: _Before) -> None:
         name: None if old is None else old.decode("utf-8", "surrogateescape") for name, old in before.files.items()
     }
     folder.mkdir(mode=0o700, exist_ok=True)
+    disk.own_like(folder, folder.parent)
     disk.write(folder / _NAME, json.dumps({"revision": before.revision, "files": files}).encode())
     sync(folder)
     sync(folder.parent)
@@ -123,16 +127,15 @@ def _put_back(placement: Placement, before: _Before) -> None:
     """Give each file the content that it had; there may be no room for that either."""
     for name, old in before.files.items():
         path = placement.folder / name
-        spare = path.with_name(f".{name}.new")
+        with suppress(OSError):
+            disk.aside(path).unlink()  # what a write began that was killed
+        if content(path) == old:
+            continue
         try:
-            if content(path) == old:
-                _sweep(spare)
+            if old is not None:
+                disk.replace(path, old)
                 continue
-            if old is None:
-                path.unlink()
-            else:
-                disk.write(spare, old)
-                spare.replace(path)
+            path.unlink()
             sync(path.parent)
         except OSError as error:
             raise Unavailable(
@@ -140,13 +143,6 @@ def _put_back(placement: Placement, before: _Before) -> None:
                 f"{disk.spelled(error)}.",
                 hint="The next command that can write puts it back.",
             ) from error
-
-
-def _sweep(spare: Path) -> None:
-    # What a write began; the next write of the same file begins there as well.
-    if spare.is_file():
-        with suppress(OSError):
-            spare.unlink()
 
 
 def _forget(folder: Path) -> None:

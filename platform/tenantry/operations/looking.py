@@ -41,7 +41,7 @@ def one(desk: Desk, tenant: Tenant, lines: int) -> Shown:
         journal=tuple(desk.registry.journal(Search(uid=tenant.uid, limit=lines))),
         places=places,
         notice=tenant.notice,
-        pending=next((pending.verb for pending in desk.registry.pending() if pending.uid == tenant.uid), ""),
+        pending=next((some.verb for some in desk.registry.pending(tenant.uid)), ""),
     )
 
 

@@ -10,25 +10,33 @@ Given = TypeVar("Given")
 
 
 def give(name: str, override: bool, attempt: Callable[[bool, dict[str, object]], Given]) -> Given:
-    """Attempt to give a tenant a name that the rules allow, or that an operator allows against them.
+    """Attempt to give a tenant a name that the rules allow, or that an operator allows against them."""
+    return overriding(override, attempt, allowed(name, override))
 
-    `attempt` is told whether the registry is to be overridden, and what the journal has to keep of that: the rule. It
-    is made a second time only where the registry has refused the first, and of the two at most one is done.
-    """
-    broken = []
+
+def allowed(name: str, override: bool) -> str:
+    """Raise Invalid for a name that none can have; return the rule that one breaks which an operator overrides."""
     try:
         address.new_name(name)
     except Invalid as error:
         address.new_name(name, override=override)
-        broken.append(error.says)
+        return error.says
+    return ""
+
+
+def overriding(override: bool, attempt: Callable[[bool, dict[str, object]], Given], broken: str = "") -> Given:
+    """Attempt what the registry may refuse, and once more against its rules where an operator insists.
+
+    `attempt` is told whether the registry is to be overridden, and what the journal has to keep of that: the rules that
+    are `broken`. It is made a second time only where that may help, and of the two at most one is done.
+    """
     try:
         return attempt(False, _kept(broken))
     except Refused as error:
-        if not override:
+        if not (override and error.overridable):
             raise
-        broken.append(error.says)
-    return attempt(True, _kept(broken))
+        return attempt(True, _kept(f"{broken} {error.says}".lstrip()))
 
 
-def _kept(broken: list[str]) -> dict[str, object]:
-    return {"override": " ".join(broken)} if broken else {}
+def _kept(broken: str) -> dict[str, object]:
+    return {"override": broken} if broken else {}

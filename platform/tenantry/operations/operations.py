@@ -71,20 +71,26 @@ class Operations:
     # Looking.
 
     def list(self, selection: Selection = _ALL, after: tuple[str, str] = _FIRST, limit: int = 1000) -> Listing:
-        """List the tenants that are meant by name, from where the last listing ended."""
+        """List the tenants that are meant by name, from where the last listing ended.
+
+        The first listing is Unknown for a name that no tenant has, and for a glob that is like none.
+        """
+        if after == _FIRST:
+            standing.see_there(self._desk, selection)
         return looking.some(self._desk, selection, after, limit)
 
     def count(self, selection: Selection = _ALL) -> int:
         """Count the tenants that are meant."""
         return self._registry.count(selection)
 
-    def select(self, selection: Selection) -> Sequence[Tenant]:
+    def select(self, selection: Selection, several: Selection | None = None) -> Sequence[Tenant]:
         """Return the tenants that are meant, in the order of the names given and without doubles.
 
         Unknown for a name that no tenant has, and for a glob that is like none; whoever is there and is not of the
-        status or the application that is asked for is left out.
+        status or the application that is asked for is left out. Globs, and no names at all, mean those of `several` if
+        it is given: so a verb may take a removed tenant by its name, and several only of those that it is for.
         """
-        return standing.select(self._desk, selection)
+        return standing.select(self._desk, selection, several)
 
     def get(self, name: str) -> Tenant:
         """Return a tenant by its name; if there is none now, the one of that name that was removed last."""
@@ -101,28 +107,26 @@ class Operations:
     def journal(self, name: str | None = None, search: Search = _NEWEST) -> Sequence[Entry]:
         """Return journal lines, newest first: all, or those of one tenant, removed or not.
 
-        A purged one is found by its uid.
+        One that was purged, or has another name by now, is found by the name or uid that its lines have.
         """
         if name is None:
             return self._registry.journal(search)
         try:
-            uid = self.get(name).uid
+            return self._registry.journal(replace(search, uid=self.get(name).uid))
         except Unknown:
-            if not is_uid(name):
+            its = replace(search, uid=name) if is_uid(name) else replace(search, name=name)
+            if not self._registry.journal(Search(uid=its.uid, name=its.name, limit=1)):
                 raise
-            uid = name
-        return self._registry.journal(replace(search, uid=uid))
+            return self._registry.journal(its)
 
     # Adding.
 
     def add(self, new: NewTenant) -> Added:
         """Add a tenant: folder, key, database, addresses; it answers as soon as this returns."""
-        self._clear_away()
         return adding.add(self._desk, new)
 
     def clone(self, name: str, wanted: Clone) -> Added:
         """Add a tenant that is as another one is now: database, files and config, with a key of its own."""
-        self._clear_away()
         return cloning.clone(self._desk, name, wanted)
 
     # Serving.
@@ -132,7 +136,7 @@ class Operations:
         tenant = standing.whole(self._desk, name)
         if not because.strip():
             raise Invalid("A suspension needs a reason.", hint="It is for the journal and for `tenantry show`.")
-        if tenant.status is Status.SUSPENDED:
+        if (tenant.status, tenant.reason) == (Status.SUSPENDED, because):
             return Changed(tenant, changed=False)
         by = standing.by(self._desk, tenant, "suspend", {"because": because})
         return Changed(self._registry.set_status(tenant.uid, Status.SUSPENDED, because, by), changed=True)
@@ -143,7 +147,9 @@ class Operations:
         if tenant.status is Status.ACTIVE:
             return Changed(tenant, changed=False)
         if tenant.status is Status.MAINTENANCE:
-            raise Refused(f"{name} is in maintenance.", hint=f"`tenantry maintenance {name} off` ends it.")
+            raise Refused(
+                f"{tenant.name} is in maintenance.", hint=f"`tenantry maintenance {tenant.name} off` ends it."
+            )
         by = standing.by(self._desk, tenant, "resume")
         return Changed(self._registry.set_status(tenant.uid, Status.ACTIVE, "", by), changed=True)
 
@@ -196,9 +202,12 @@ class Operations:
         """Return the removed tenants that have been in the trash for so long."""
         return purging.purgeable(self._desk, older_than)
 
-    def recover(self) -> tuple[Mended, ...]:
-        """Bring every interrupted verb to its end; what is still under way is left alone."""
-        return recovering.recover(self._desk)
+    def recover(self, quick: bool = False) -> tuple[Mended, ...]:
+        """Bring every interrupted verb to its end; what is still under way is left alone.
+
+        A `quick` one leaves a purge that would take long to whoever asks for it.
+        """
+        return recovering.recover(self._desk, quick)
 
     # Config.
 
@@ -227,7 +236,6 @@ class Operations:
     def config_show(self, name: str) -> tuple[Value, ...]:
         """Show the config the tenant's application is built with: each value, where it comes from, secrets masked."""
         tenant, placement = self._placed(name)
-        config.read_config(placement)
         return tuple(config.merged(self._desk.builder().layers(tenant), placement))
 
     def config_explain(self, name: str, key: str) -> Explained:
@@ -256,7 +264,3 @@ class Operations:
 
     def _placed(self, name: str) -> tuple[Tenant, Placement]:
         return standing.placed(self._desk, name)
-
-    def _clear_away(self) -> None:
-        """Free the names of adds that were killed, so that whoever was cut short can simply do it again."""
-        recovering.recover(self._desk)

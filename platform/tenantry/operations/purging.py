@@ -6,7 +6,7 @@
     4  the row              erased; a tombstone tells those who follow
 
 Cut short after the second step, or stopped by a file that cannot be deleted, it is pending: the same command goes on
-with it, and so does any recovery.
+with it, and so does `doctor --repair`; any other command does only if little is left to delete.
 
 What stays is said in docs/operating.md: the lines of the journal and, until its time is over, the retired name.
 """
@@ -47,7 +47,7 @@ def _removed_at(desk: Desk, uid: str) -> Iterator[datetime]:
     """Read when a tenant was removed last; nothing of a line that is not there, or cannot be read."""
     for entry in desk.registry.journal(Search(uid=uid, verb=REMOVE, limit=1)):
         with suppress(ValueError):
-            yield datetime.fromisoformat(entry.at)
+            yield datetime.fromisoformat(entry.at).astimezone(UTC)
 
 
 def finish(desk: Desk, tenant: Tenant) -> Amount:

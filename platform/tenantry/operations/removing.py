@@ -21,14 +21,13 @@ is its last. Cut short before, it is a removal that was cut short.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 from tenantry.address import Address, Kind
 from tenantry.errors import Refused, TenantryError, Unavailable, Unknown
-from tenantry.operations import disk, standing, underway
+from tenantry.operations import disk, names, standing, underway
 from tenantry.operations.facts import Desk, Removed, Restored
 from tenantry.placement import Placement
-from tenantry.registry import Place, Search
+from tenantry.registry import Place, Search, stamp, utc_now
 from tenantry.tenant import Status, Tenant
 
 
@@ -43,13 +42,14 @@ def remove(desk: Desk, tenant: Tenant, seconds: float) -> Removed:
             tenant = desk.registry.remove(tenant.uid, standing.by(desk, tenant, "remove", _kept(desk, tenant)))
         if not desk.dry_run:
             _finish_saying(desk, tenant, seconds)
-    return Removed(tenant, changed or there, trash if there or trash.exists() else None, _undo(tenant))
+    return Removed(tenant, changed or there, trash if there or trash.exists() else None, _undo(desk, tenant))
 
 
 def finish(desk: Desk, uid: str, seconds: float) -> bool:
     """Move a removed tenant's folder to the trash, under its verb's lock; tell whether it was not there yet."""
     placement, trash = desk.instance.placement(uid), desk.instance.trash / uid
-    there = placement.folder.exists()
+    # Where its own is in the trash already, what stands in its place is none of it: the doctor tells.
+    there = placement.folder.exists() and not Placement(trash).exists()
     if there:
         with placement.alone(seconds), disk.writing(f"The trash folder {trash}"):
             disk.move(placement.folder, trash)
@@ -68,26 +68,29 @@ def bring_back(desk: Desk, tenant: Tenant, seconds: float, *, override: bool = F
     _see_name_free(desk, tenant)
     free, lost = _still_free(desk, _places_before(desk, tenant))
     with underway.alone(desk, tenant):
-        _whereabouts(desk, tenant)
+        _see_there(desk, tenant)
         if desk.dry_run:
-            tenant = _readmit(desk, tenant, free, override)
+            tenant, refused = _readmit(desk, tenant, free, override)
         else:
             desk.registry.returning(tenant.uid, standing.by(desk, tenant, "undo remove"))
             with _returning(desk, tenant, seconds):
-                tenant = _readmit(desk, tenant, free, override)
-    return Restored(tenant, changed=True, urls=_urls(desk, free), lost=_urls(desk, lost))
+                tenant, refused = _readmit(desk, tenant, free, override)
+    own = [place for place in free if not place.until]
+    return Restored(tenant, changed=True, urls=_urls(desk, own), lost=_urls(desk, [*lost, *refused]))
 
 
 @contextmanager
 def _returning(desk: Desk, tenant: Tenant, seconds: float) -> Iterator[None]:
     """Have a tenant's folder in its place, alone, and put it back where it was if it is not admitted there."""
+    folder = desk.instance.placement(tenant.uid).folder
     try:
-        with _lock_anywhere(desk, tenant, seconds):
-            folder = desk.instance.placement(tenant.uid).folder
-            if not folder.exists():
+        if folder.exists():  # the removal was not finished: nothing moves, so nobody who still streams is waited for
+            yield
+        else:
+            with Placement(desk.instance.trash / tenant.uid).alone(seconds):
                 with disk.writing(f"The placement of {tenant.name}"):
                     disk.move(desk.instance.trash / tenant.uid, folder)
-            yield
+                yield
     except BaseException:
         # It is removed as before; what cannot be moved now is pending, and moves with the next recovery.
         with suppress(TenantryError, OSError):
@@ -96,16 +99,26 @@ def _returning(desk: Desk, tenant: Tenant, seconds: float) -> Iterator[None]:
         raise
 
 
-def _readmit(desk: Desk, tenant: Tenant, places: Sequence[Place], override: bool) -> Tenant:
-    """Give a tenant its status and places back; its own name was allowed once, and is asked about the others' alone."""
-    by = standing.by(desk, tenant, "undo remove")
+def _readmit(desk: Desk, tenant: Tenant, places: Sequence[Place], override: bool) -> tuple[Tenant, Sequence[Place]]:
+    """Give a tenant its status and places back; its own name was allowed once, and is asked about the others' alone.
+
+    An old name that it may not have any more stops nobody: it comes back without its old ones, which are returned.
+    """
+
+    def attempt(some: Sequence[Place]) -> Tenant:
+        def readmit(overriding: bool, kept: dict[str, object]) -> Tenant:
+            by = standing.by(desk, tenant, "undo remove", kept)
+            return desk.registry.bring_back(tenant.uid, some, by, override=overriding)
+
+        return names.overriding(override, readmit)
+
+    old = [place for place in places if place.until]
     try:
-        return desk.registry.bring_back(tenant.uid, places, by)
-    except Refused as error:
-        if not override:
+        return attempt(places), []
+    except Refused:
+        if not old:
             raise
-        told = replace(by, detail={"override": error.says})
-    return desk.registry.bring_back(tenant.uid, places, told, override=True)
+    return attempt([place for place in places if not place.until]), old
 
 
 def _finish_saying(desk: Desk, tenant: Tenant, seconds: float) -> None:
@@ -118,23 +131,20 @@ def _finish_saying(desk: Desk, tenant: Tenant, seconds: float) -> None:
         ) from error
 
 
-@contextmanager
-def _lock_anywhere(desk: Desk, tenant: Tenant, seconds: float) -> Iterator[None]:
-    """Hold the lock of a placement wherever it lies; it stays the same lock when the folder moves."""
-    with _whereabouts(desk, tenant).alone(seconds):
-        yield
-
-
-def _whereabouts(desk: Desk, tenant: Tenant) -> Placement:
-    """Find a removed tenant's folder, in the trash or not there yet."""
-    places = (desk.instance.placement(tenant.uid).folder, desk.instance.trash / tenant.uid)
-    for folder in places:
-        if folder.exists():
-            return Placement(folder)
-    raise Refused(
-        f"{tenant.name} cannot come back: its folder is neither in {places[0].parent} nor in {places[1].parent}.",
-        hint="Restore the folder first.",
-    )
+def _see_there(desk: Desk, tenant: Tenant) -> None:
+    """See that a removed tenant's folder is in the trash, or not there yet, and that nothing stands in its place."""
+    placed, trash = desk.instance.placement(tenant.uid), Placement(desk.instance.trash / tenant.uid)
+    if trash.exists() and placed.folder.exists():
+        raise Refused(
+            f"{placed.folder} stands where the folder of {tenant.name} belongs, which is in {trash.folder.parent}.",
+            hint="Move it away first.",
+        )
+    if not (trash.folder.exists() or placed.folder.exists()):
+        raise Refused(
+            f"{tenant.name} cannot come back: its folder is neither in {placed.folder.parent} nor in "
+            f"{trash.folder.parent}.",
+            hint="Restore the folder first.",
+        )
 
 
 def _see_not_between(tenant: Tenant) -> None:
@@ -159,8 +169,8 @@ def _see_name_free(desk: Desk, tenant: Tenant) -> None:
         )
 
 
-def _undo(tenant: Tenant) -> str:
-    return f"tenantry remove {tenant.name} --undo"
+def _undo(desk: Desk, tenant: Tenant) -> str:
+    return f"tenantry remove {standing.found_by(desk, tenant)} --undo"
 
 
 def _kept(desk: Desk, tenant: Tenant) -> dict[str, object]:
@@ -172,12 +182,14 @@ def _kept(desk: Desk, tenant: Tenant) -> dict[str, object]:
 
 
 def _places_before(desk: Desk, tenant: Tenant) -> list[Place]:
-    """Read from the journal at which addresses the tenant was when it was removed."""
+    """Read from the journal at which addresses the tenant was when it was removed, but for old names of the past."""
     for entry in desk.registry.journal(Search(uid=tenant.uid, verb="remove", limit=1)):
         kept, old = entry.detail.get("addresses"), entry.detail.get("until", {})
         if isinstance(kept, list) and isinstance(old, dict):
             ends = {**dict.fromkeys(map(str, kept), ""), **{str(key): str(until) for key, until in old.items()}}
-            return [Place(_address(key), until) for key, until in ends.items()]
+            now = stamp(utc_now())
+            with suppress(ValueError):  # a damaged line
+                return [Place(_address(key), until) for key, until in ends.items() if not until or until > now]
     return [Place(Address(Kind.SUBDOMAIN, tenant.name))]
 
 
@@ -187,7 +199,7 @@ def _address(key: str) -> Address:
 
 
 def _still_free(desk: Desk, wanted: Sequence[Place]) -> tuple[list[Place], list[Place]]:
-    """Tell which of these addresses nobody has by now; an old name whose grace has ended is simply no more."""
+    """Tell which of these addresses nobody has by now."""
     free: list[Place] = []
     lost: list[Place] = []
     for place in wanted:
@@ -202,4 +214,4 @@ def _still_free(desk: Desk, wanted: Sequence[Place]) -> tuple[list[Place], list[
 
 
 def _urls(desk: Desk, places: Sequence[Place]) -> tuple[str, ...]:
-    return tuple(desk.settings.url(place.address) for place in places if not place.until)
+    return tuple(desk.settings.url(place.address) for place in places)

@@ -32,13 +32,14 @@ class Amount:
 class Store:
     """One place. `remains` names the first thing found there of a uid, or is empty; `clear` deletes all that it can.
 
-    `clear` returns what it has deleted, and `amount` tells how much that would be.
+    `clear` returns what it has deleted, and `amount` tells how much that would be. `paths` are where it is on the disk.
     """
 
     name: str
     remains: Callable[[Desk, str], str]
     clear: Callable[[Desk, str], Amount]
     amount: Callable[[Desk, str], Amount]
+    paths: Callable[[Desk, str], list[Path]] = lambda _, __: []
 
 
 def _folders(name: str, where: Callable[[Desk, str], list[Path]]) -> Store:
@@ -47,6 +48,7 @@ def _folders(name: str, where: Callable[[Desk, str], list[Path]]) -> Store:
         remains=lambda desk, uid: next((str(_deepest(path)) for path in where(desk, uid) if _there(path)), ""),
         clear=lambda desk, uid: sum((delete(path) for path in where(desk, uid)), Amount()),
         amount=lambda desk, uid: sum((weigh(path) for path in where(desk, uid)), Amount()),
+        paths=where,
     )
 
 
@@ -68,6 +70,24 @@ STORES = (
         amount=lambda _, __: Amount(),
     ),
 )
+
+
+def is_small(desk: Desk, uid: str, files: int) -> bool:
+    """Tell whether the folders of a tenant hold no more than so many files and folders; it stops counting there."""
+    waiting = [str(path) for store in STORES for path in store.paths(desk, uid) if path.is_dir()]
+    left = files
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    left -= 1
+                    if left < 0:
+                        return False
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except OSError:
+            return False  # what cannot be looked into may hold anything
+    return True
 
 
 def weigh(path: Path) -> Amount:

@@ -5,18 +5,22 @@ it knows that nobody else, and no recovery, touches the tenant's files or ends w
 nobody holds belonged to a process that was killed. A verb of one transaction needs none: the registry is lock enough.
 """
 
+import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic, sleep
 
 from tenantry.errors import Refused, Unknown
 from tenantry.operations import disk
 from tenantry.operations.facts import Desk
 from tenantry.placement import Instance
-from tenantry.registry import ADD, PURGE, REMOVE, UNDO_REMOVE
+from tenantry.registry import BEING
 from tenantry.tenant import Tenant, is_uid
 
-_BEING = {ADD: "added", REMOVE: "removed", UNDO_REMOVE: "brought back", PURGE: "purged"}
+# A recovery that only looks whether somebody is dead has the lock for a moment, for which nobody is to be turned away.
+_PATIENCE = 1.0
+_PAUSE = 0.01
 
 
 def lock(instance: Instance, uid: str) -> Path:
@@ -32,6 +36,40 @@ def left_over(instance: Instance) -> set[str]:
     return {name for name in names if is_uid(name)}
 
 
+def drafts(instance: Instance) -> list[Path]:
+    """Name the folders in which somebody edits a config, or has left what was typed: staging/<uid>-edit-*.
+
+    No recovery deletes them: it is an operator's text. A purge does.
+    """
+    return [path for path in instance.staging.glob("*-edit-*") if is_uid(whose(path))]
+
+
+def whose(draft: Path) -> str:
+    """Tell the uid of the tenant whose config a draft is of."""
+    return draft.name.partition("-")[0]
+
+
+@contextmanager
+def holding(desk: Desk, uid: str, wait: float = _PATIENCE, *, make: bool = True) -> Iterator[None]:
+    """Hold the lock of the verbs on one tenant; raise Refused if another has it for longer than `wait`.
+
+    The file is deleted at the end, here and nowhere else: what is not at its end by then is known to the registry, or
+    has a folder in staging/. Unless it is to `make` one, it is Refused as well where there is no file.
+    """
+    path = lock(desk.instance, uid)
+    with disk.writing(f"The lock {path}"):
+        descriptor = _take(path, wait, make)
+    if descriptor is None:
+        raise _taken(desk, uid)
+    try:
+        yield
+    finally:
+        try:
+            _delete_own(path, descriptor)
+        finally:
+            os.close(descriptor)
+
+
 @contextmanager
 def alone(desk: Desk, tenant: Tenant) -> Iterator[None]:
     """Be the only one who moves or deletes the files of a tenant, and see it as it was seen before, or raise Refused.
@@ -41,19 +79,26 @@ def alone(desk: Desk, tenant: Tenant) -> Iterator[None]:
     if desk.dry_run:
         yield
         return
-    path = lock(desk.instance, tenant.uid)
-    with ExitStack() as stack:
-        with disk.writing(f"The lock {path}"):
-            ours = stack.enter_context(disk.alive(path))
-        if not ours:
-            raise _taken(desk, tenant)
-        try:
-            _see_unchanged(desk, tenant)
-            yield
-        finally:
-            # What is not at its end is known to the registry: the file is needed no more, and only litter if it stays.
-            with suppress(OSError):
-                path.unlink()
+    with holding(desk, tenant.uid):
+        _see_unchanged(desk, tenant)
+        yield
+
+
+def _take(path: Path, wait: float, make: bool) -> int | None:
+    deadline = monotonic() + wait
+    while (descriptor := disk.take(path, make=make)) is None and monotonic() < deadline:
+        sleep(_PAUSE)
+    return descriptor
+
+
+def _delete_own(path: Path, descriptor: int) -> None:
+    """Delete a lock file while it is held, so that it is nobody else's; one that stays is litter and locks nobody out.
+
+    Whoever has cleared away staging/ by hand has made room for another's file.
+    """
+    with suppress(OSError):
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            path.unlink()
 
 
 def _see_unchanged(desk: Desk, tenant: Tenant) -> None:
@@ -67,9 +112,12 @@ def _see_unchanged(desk: Desk, tenant: Tenant) -> None:
     )
 
 
-def _taken(desk: Desk, tenant: Tenant) -> Refused:
-    verb = next((some.verb for some in desk.registry.pending() if some.uid == tenant.uid), "")
+def _taken(desk: Desk, uid: str) -> Refused:
+    name, verb = uid, ""
+    with suppress(Unknown):
+        name = desk.registry.by_uid(uid).name
+    for some in desk.registry.pending(uid):
+        verb = some.verb
     return Refused(
-        f"{tenant.name} is being {_BEING.get(verb, 'changed')} by another command.",
-        hint="Try again when that has ended.",
+        f"{name} is being {BEING.get(verb, 'changed')} by another command.", hint="Try again when that has ended."
     )

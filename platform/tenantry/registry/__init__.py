@@ -8,6 +8,7 @@ from tenantry.registry.book import Registry
 from tenantry.registry.connections import Watch
 from tenantry.registry.values import (
     ADD,
+    BEING,
     PURGE,
     REMOVE,
     UNDO_REMOVE,
@@ -20,10 +21,13 @@ from tenantry.registry.values import (
     Search,
     Selection,
     Terms,
+    stamp,
+    utc_now,
 )
 
 __all__ = [
     "ADD",
+    "BEING",
     "PURGE",
     "REMOVE",
     "UNDO_REMOVE",
@@ -38,4 +42,6 @@ __all__ = [
     "Selection",
     "Terms",
     "Watch",
+    "stamp",
+    "utc_now",
 ]

@@ -14,7 +14,7 @@ from tenantry.address import Address, Kind, shown
 from tenantry.errors import Refused, Unavailable, Unknown
 from tenantry.registry import file, rows, tables
 from tenantry.registry.changes import Change, line
-from tenantry.registry.connections import unavailable
+from tenantry.registry.connections import identity, unavailable
 from tenantry.registry.reading import Reading
 from tenantry.registry.values import (
     ADD,
@@ -29,11 +29,10 @@ from tenantry.registry.values import (
     Terms,
     utc_now,
 )
-from tenantry.tenant import Notice, Status, Tenant
+from tenantry.tenant import STANDING, Notice, Status, Tenant
 
 _PATIENCE = 5.0
 _TERMS = Terms()
-_STANDING = frozenset({Status.ACTIVE, Status.SUSPENDED, Status.MAINTENANCE})
 _SERVICE = frozenset({Status.ACTIVE, Status.SUSPENDED})
 _NAMED = (Kind.SUBDOMAIN, Kind.PATH)
 
@@ -45,7 +44,7 @@ class Registry(Reading):
         super().__init__(path, clock, patience)
         self._terms = terms
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
-        self._identity = _identity(path)
+        self._identity = identity(path)
 
     @classmethod
     def open(
@@ -59,12 +58,12 @@ class Registry(Reading):
         """Open the registry in `path`, made if there is none, and brought up to date if it is of the last version.
 
         `patience` is how many seconds a change waits for others to end theirs. Refused if the file is of a newer
-        Tenantry, Unavailable if it is damaged, locked, or no registry.
+        Tenantry, or of an older one in a rehearsal; Unavailable if it is damaged, locked, or no registry.
         """
         file.make(path)
         registry = cls(path, clock, patience, terms)
         try:
-            file.check(registry._connections)
+            file.check(registry._connections, rehearsal=terms.rehearsal)
         except BaseException:
             registry.close()
             raise
@@ -93,7 +92,7 @@ class Registry(Reading):
         with self._change() as change:
             change.add(tenant)
             change.occupy(tenant, [Place(found) for found in addresses], override=override)
-            _make_primary(change, tenant.uid)
+            change.set_domain(tenant.uid, next((found.value for found in addresses if found.kind is Kind.DOMAIN), ""))
             return change.tenant(tenant.uid)
 
     def activate(self, uid: str, by: By) -> Tenant:
@@ -111,12 +110,14 @@ class Registry(Reading):
     # Serving.
 
     def set_status(self, uid: str, status: Status, reason: str, by: By) -> Tenant:
-        """Suspend a tenant, in maintenance or not, or let a suspended one serve again."""
+        """Suspend a tenant, or let a suspended one serve again: in maintenance, where it was when it was suspended."""
         with self._change() as change:
-            tenant = change.see(uid, _STANDING, f"made {status}", by=by)
+            tenant = change.see(uid, STANDING, f"made {status}", by=by)
             if status not in _SERVICE:
                 raise Refused(f"The status {status} is not one to set on the tenant {tenant.name!r}.")
-            return change.put(uid, by, {"status": status, "reason": reason, "notice": ""})
+            if status is Status.ACTIVE and tenant.notice is not None:
+                status = Status.MAINTENANCE
+            return change.put(uid, by, {"status": status, "reason": reason})
 
     def maintain(self, uid: str, notice: Notice | None, by: By) -> Tenant:
         """Put a tenant into maintenance with what it tells its visitors, or with None end it."""
@@ -131,7 +132,7 @@ class Registry(Reading):
     def touch(self, uid: str, by: By, moved: bool = False) -> Tenant:
         """Give a tenant a new revision, so that all build it anew; `moved` if its data or schema was moved."""
         with self._change() as change:
-            change.see(uid, _STANDING, "changed", by=by)
+            change.see(uid, STANDING, "changed", by=by)
             return change.put(uid, by, {"moved": change.revision} if moved else None)
 
     # Names and addresses.
@@ -139,14 +140,15 @@ class Registry(Reading):
     def rename(self, uid: str, new: str, grace: timedelta, by: By, *, override: bool = False) -> Tenant:
         """Give a tenant another name; the old one leads to it for the time of `grace`, and is retired afterwards."""
         with self._change() as change:
-            tenant = change.see(uid, _STANDING, "renamed", by=by)
+            tenant = change.see(uid, STANDING, "renamed", by=by)
             standing = [place.address for place in change.places(uid) if not place.until]
             named = [found for found in standing if found.kind in _NAMED]
             until = change.moment(grace)
             for found in named:
                 change.keep_old(uid, found, until)
             renamed = change.renamed(tenant, new)
-            change.occupy(renamed, [Place(Address(found.kind, new)) for found in named], override=override)
+            kinds = dict.fromkeys([Kind.SUBDOMAIN, *(found.kind for found in named)])
+            change.occupy(renamed, [Place(Address(kind, new)) for kind in kinds], override=override)
             change.retire(uid, sorted({tenant.name, *(found.value for found in named)}), grace)
             change.unretire(uid, [new])
             return change.put(uid, by)
@@ -154,23 +156,25 @@ class Registry(Reading):
     def add_domain(self, uid: str, domain: str, primary: bool, by: By) -> Tenant:
         """Give a tenant a custom domain, or make one that it has the primary one; the first one always is."""
         with self._change() as change:
-            tenant = change.see(uid, _STANDING, "given a domain", by=by)
-            found = Place(Address(Kind.DOMAIN, domain))
-            if found not in change.places(uid):
+            tenant = change.see(uid, STANDING, "given a domain", by=by)
+            had = _domains(change.places(uid))
+            if domain not in had:
                 # Its name is its own already: no verdict on it is asked for.
-                change.occupy(tenant, [found], override=True)
-            _make_primary(change, uid, domain if primary else "")
+                change.occupy(tenant, [Place(Address(Kind.DOMAIN, domain))], override=True)
+            if primary or not had:
+                change.set_domain(uid, domain)
             return change.put(uid, by)
 
     def drop_domain(self, uid: str, domain: str, by: By) -> Tenant:
-        """Take a custom domain from a tenant; if it was the primary one, the first that is left becomes it."""
+        """Take a custom domain from a tenant; if it was the primary one, the first by the alphabet becomes it."""
         with self._change() as change:
-            tenant = change.see(uid, _STANDING, "changed", by=by)
+            tenant = change.see(uid, STANDING, "changed", by=by)
             found = Address(Kind.DOMAIN, domain)
             if Place(found) not in change.places(uid):
                 raise Unknown(f"{tenant.name} has no domain {shown(domain)}.")
             change.leave(uid, found)
-            _make_primary(change, uid)
+            if tenant.domain == domain:
+                change.set_domain(uid, next(iter(_domains(change.places(uid))), ""))
             return change.put(uid, by)
 
     # Removing.
@@ -181,7 +185,7 @@ class Registry(Reading):
         It stays marked as being removed until `settle` says that its folder has moved.
         """
         with self._change() as change:
-            tenant = change.see(uid, _STANDING, "removed", by=by)
+            tenant = change.see(uid, STANDING, "removed", by=by)
             names = {place.address.value for place in change.places(uid) if place.address.kind in _NAMED}
             change.retire(uid, sorted({tenant.name, *names}))
             change.vacate(uid)
@@ -205,9 +209,13 @@ class Registry(Reading):
         """Undo `remove`: the tenant has the status it had before; Refused if an address has been taken since."""
         with self._change() as change:
             tenant = change.see(uid, frozenset({Status.REMOVED}), "brought back", step=UNDO_REMOVE, by=by)
+            if Place(Address(Kind.SUBDOMAIN, tenant.name)) not in places:
+                # Its own links would lead to whoever is there.
+                raise Refused(f"{tenant.name} cannot come back: its subdomain is another tenant's by now.")
             change.occupy(tenant, places, override=override)
             change.unretire(uid, [tenant.name, *(place.address.value for place in places if not place.until)])
-            _make_primary(change, uid)
+            if tenant.domain and tenant.domain not in _domains(places):
+                change.set_domain(uid, next(iter(_domains(places)), ""))
             back = {"status": change.was(uid), "was": "", "moved": change.revision, "pending": ""}
             return change.put(uid, by, back)
 
@@ -227,13 +235,10 @@ class Registry(Reading):
             change.see(uid, frozenset({Status.PURGING}), "erased", step=PURGE)
             change.erase(uid)
             change.silence(uid)
+        if not self._terms.rehearsal:
+            self._connections.fold()  # what was emptied still stands in the log
 
     # The journal.
-
-    def note(self, by: By, uid: str, name: str) -> None:
-        """Write a journal line of something that changed nothing."""
-        with self._changing() as connection:
-            line(connection, self._clock(), by, {"uid": uid, "name": name, "revision": None})
 
     def tell(self, uid: str, name: str, reason: str | None) -> None:
         """Note that a tenant's builds begin to fail, or with None that they do no more, unless that stands there.
@@ -256,7 +261,8 @@ class Registry(Reading):
             if not new(connection):
                 return
         with self._changing() as connection:
-            if new(connection):
+            known = connection.scalar(select(tables.tenants.c.uid).where(tables.tenants.c.uid == uid))
+            if known is not None and new(connection):  # of who was purged meanwhile nothing more is told
                 line(connection, self._clock(), by, {"uid": uid, "name": name, "revision": None})
 
     # How.
@@ -267,7 +273,7 @@ class Registry(Reading):
         if not writing.acquire(timeout=self._patience):
             raise Unavailable(f"The registry {self.path} is busy.", hint="Try again in a moment.")
         try:
-            if _identity(self.path) != self._identity:
+            if identity(self.path) != self._identity:
                 raise Unavailable(
                     f"The registry {self.path} was replaced while it was open; nothing was written.",
                     hint="Start this process again.",
@@ -287,16 +293,5 @@ class Registry(Reading):
             yield Change(connection, self._clock(), self._terms.retired_days)
 
 
-def _make_primary(change: Change, uid: str, wanted: str = "") -> None:
-    """See that one of a tenant's custom domains is the primary one: the wanted, else the one it was, else the first."""
-    kept = [place.address.value for place in change.places(uid) if place.address.kind is Kind.DOMAIN]
-    now = wanted or change.tenant(uid).domain
-    change.set_domain(uid, now if now in kept else next(iter(kept), ""))
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return (0, 0)
-    return found.st_dev, found.st_ino
+def _domains(places: Sequence[Place]) -> list[str]:
+    return [place.address.value for place in places if place.address.kind is Kind.DOMAIN]

@@ -6,17 +6,16 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from tenantry import address
 from tenantry.address import Address, Kind
 from tenantry.errors import Invalid, Refused, Unavailable, Unknown
 from tenantry.registry import rows, tables, verdicts
-from tenantry.registry.values import ADD, PURGE, REMOVE, UNDO_REMOVE, By, Place, stamp
+from tenantry.registry.values import ADD, BEING, PURGE, REMOVE, UNDO_REMOVE, By, Place, stamp
 from tenantry.tenant import Status, Tenant, is_uid
 
-_UNDER_WAY = {ADD: "added", REMOVE: "removed", UNDO_REMOVE: "brought back", PURGE: "purged"}
 _TOLD = ("name", "application", "status", "title", "reason", "domain")
 
 
@@ -58,7 +57,7 @@ class Change:
         pending = str(self.connection.scalar(select(tables.tenants.c.pending).where(tables.tenants.c.uid == uid)))
         # A removal whose folder could not move yet may be taken back, and finished by purging.
         if pending not in {"", step} and not (pending == REMOVE and step in {UNDO_REMOVE, PURGE}):
-            raise Refused(f"{tenant.name} is being {_UNDER_WAY.get(pending, pending)}.", hint="Try again in a moment.")
+            raise Refused(f"{tenant.name} is being {BEING.get(pending, pending)}.", hint="Try again in a moment.")
         if tenant.status not in allowed:
             raise Refused(f"{tenant.name} is {_state(tenant)} and cannot be {verb}.")
         self._before[uid] = self._told(tenant)
@@ -116,11 +115,14 @@ class Change:
         values = (place.address.value for place in places if place.address.kind is not Kind.DOMAIN)
         names = {tenant.name, *values}
         verdicts.see_free(self.connection, names, tenant.uid)
+        for place in places:
+            verdicts.see_unaddressed(self.connection, place.address, tenant.uid, self.now)
         if not override:
             verdicts.see_unretired(self.connection, names, tenant.uid, self.now)
             verdicts.see_unlike(self.connection, names, tenant.uid, self.now)
         for place in dict.fromkeys(places):
-            verdicts.see_unaddressed(self.connection, place.address, tenant.uid, self.now)
+            # What is there by now is an old name that gives way.
+            self.connection.execute(delete(tables.addresses).where(tables.addresses.c.key == place.address.key))
             row = {"key": place.address.key, "uid": tenant.uid, "revision": self.revision, "until": place.until}
             self.connection.execute(insert(tables.addresses).values(row))
 
@@ -171,11 +173,12 @@ class Change:
     def retire(self, uid: str, names: Sequence[str], grace: timedelta = timedelta()) -> None:
         """Keep names that a tenant gives up from all others: for as long as they lead to it, and a while longer."""
         retired = tables.retired
-        self.connection.execute(delete(retired).where(retired.c.until <= self.now))
         until = stamp(self._now + grace + timedelta(days=self._retired_days))
         for name in names:
             row = upsert(retired).values(name=name, uid=uid, until=until, skeleton=address.skeleton(name))
-            self.connection.execute(row.on_conflict_do_update(["name", "uid"], set_={"until": until}))
+            # A longer time that was given before stays: the old name may lead here until then.
+            longer = func.max(retired.c.until, row.excluded.until)
+            self.connection.execute(row.on_conflict_do_update(["name", "uid"], set_={"until": longer}))
 
     def unretire(self, uid: str, names: Sequence[str]) -> None:
         """Free names that a tenant had given up and has again."""

@@ -39,10 +39,20 @@ def unavailable(path: Path, error: BaseException | None) -> Unavailable:
     return Unavailable(f"The registry {path} cannot be used: {error}.", hint="See tenantry doctor.")
 
 
+def identity(path: Path) -> tuple[int, int]:
+    """Tell which file is in a place: another one of the same name is another."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a Path costs five times as much
+    except OSError:
+        return (0, 0)
+    return found.st_dev, found.st_ino
+
+
 class Raw(sqlite3.Connection):
     """A connection that is handed back instead of closed, so that SQLAlchemy may close what it was only lent."""
 
     home: "Connections"
+    file: tuple[int, int]
 
     def close(self) -> None:
         """Hand the connection back to where it came from."""
@@ -64,6 +74,7 @@ class Connections:
         self._patience = patience
         self.writing = threading.Lock()
         self._idle: list[Raw] = []
+        self._file = identity(path)
         self._watches: set[Watch] = set()
         self._out = 0
         self._shut = False
@@ -75,8 +86,12 @@ class Connections:
 
     def take(self) -> Raw:
         """Lend a connection, or raise Unavailable if the file cannot be opened."""
+        file = identity(self.path)
         with self._lock:
             self._enter()
+            if file != self._file:  # another registry was put in its place: what is open is of the old one
+                self._file = file
+                self._drop_idle()
             idle = self._idle.pop() if self._idle else None
         if idle is not None:
             return idle
@@ -88,7 +103,7 @@ class Connections:
 
     def give(self, connection: Raw) -> None:
         """Take a lent connection back, once for each time it was lent."""
-        clean = not connection.in_transaction
+        clean = not connection.in_transaction and connection.file == self._file
         with self._lock:
             if clean and not (self._shut or self._halted) and len(self._idle) < _KEPT:
                 self._idle.append(connection)
@@ -111,6 +126,7 @@ class Connections:
 
     def open(self) -> Raw:
         """Open a connection with the registry's own manners."""
+        file = identity(self.path)
         try:
             # mode=rw: a registry that was taken away must be missed, not silently begun anew.
             connection = sqlite3.connect(
@@ -123,16 +139,27 @@ class Connections:
             )
         except sqlite3.Error as error:
             raise unavailable(self.path, error) from error
-        connection.home = self
+        connection.home, connection.file = self, file
         # A text that is not UTF-8 shows as a damaged word of one row and does not end the reading of all the others.
         connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         try:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = ON")  # what is purged leaves nothing in free pages
         except sqlite3.Error as error:
             connection.end()
             raise unavailable(self.path, error) from error
         return connection
+
+    def fold(self) -> None:
+        """Fold the write-ahead log into the file and empty it, if nobody reads in it right now."""
+        raw = self.take()
+        try:
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error:
+            pass  # it is folded the next time
+        finally:
+            raw.close()
 
     def watch(self) -> "Watch":
         """Make a watch, closed with the registry at the latest."""
@@ -232,6 +259,8 @@ class Watch:
             with self._lock:
                 if self._shut:
                     raise Unavailable(f"The watch on the registry {self._connections.path} is closed.")
+                if self._connection is not None and self._connection.file != identity(self._connections.path):
+                    self._end()
                 if self._connection is None:
                     self._connection = self._connections.open()
                     self._opened += 1

@@ -56,8 +56,11 @@ def _clear(fresh: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def check(connections: Connections) -> None:
-    """See that the file is a registry of a version known here, or raise Refused or Unavailable."""
+def check(connections: Connections, *, rehearsal: bool) -> None:
+    """See that the file is a registry of this version, upgraded if it is an older one, or raise Refused or Unavailable.
+
+    A rehearsal upgrades nothing.
+    """
     path = connections.path
     with _asking(connections) as raw:
         row = raw.execute("SELECT schema_version, revision FROM meta WHERE id = 1").fetchone()
@@ -69,6 +72,11 @@ def check(connections: Connections) -> None:
             hint="Upgrade Tenantry.",
         )
     if row[0] < tables.SCHEMA_VERSION:
+        if rehearsal:
+            raise Refused(
+                f"The registry {path} is of version {row[0]}, older than this Tenantry's ({tables.SCHEMA_VERSION}).",
+                hint="The next command that is no rehearsal, or `tenantry serve`, upgrades it.",
+            )
         with _asking(connections) as raw:
             upgrade.upgrade(raw, path)
     # A file that some tool has copied or rebuilt may have left the mode that lets readers and a writer go together.

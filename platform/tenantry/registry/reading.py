@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, create_engine, event, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, TextClause, create_engine, event, func, or_, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -19,7 +19,7 @@ from tenantry.address import Address, Kind
 from tenantry.errors import Invalid, Unavailable, Unknown
 from tenantry.registry import nearby, rows, tables
 from tenantry.registry.changes import believed, places
-from tenantry.registry.connections import Connections, Watch, unavailable
+from tenantry.registry.connections import Connections, Watch, identity, unavailable
 from tenantry.registry.values import (
     FAILING,
     RECOVERED,
@@ -32,11 +32,12 @@ from tenantry.registry.values import (
     Selection,
     stamp,
 )
-from tenantry.tenant import Tenant
+from tenantry.tenant import Tenant, is_uid
 
 _log = logging.getLogger(__name__)
 
 _AT_ONCE = 500
+_REVISION = re.compile(r"\d{1,18}", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d(-\d\d(T\d\d(:\d\d(:\d\dZ?)?)?)?)?", re.ASCII)
 
 
@@ -48,6 +49,7 @@ class Reading:
         self._clock = clock
         self._patience = patience
         self._connections = Connections(path, patience)
+        self._followed = identity(path)
         # NullPool closes what it was given after each use, and closing a `Raw` hands it back: one pool, ours.
         self._engine = create_engine("sqlite://", creator=self._connections.take, poolclass=NullPool)
         event.listen(self._engine, "begin", _begin)
@@ -134,21 +136,21 @@ class Reading:
             return int(connection.execute(query).scalar_one())
 
     def list(self, include_removed: bool = False) -> builtins.list[Tenant]:
-        """Return all tenants by name, without the poison rows that `poison` names."""
+        """Return all tenants by name, without those that cannot be read."""
         return [tenant for page in self.pages(Selection(removed=include_removed)) for tenant in page.tenants]
 
-    def poison(self) -> builtins.list[str]:
-        """Say of every row that cannot be read what is wrong with it."""
-        return [row for page in self.pages(Selection(removed=True)) for row in page.unreadable]
+    def pending(self, uid: str = "") -> builtins.list[Pending]:
+        """Return the verbs of several steps that are under way or were cut short, of one tenant or of all.
 
-    def pending(self) -> builtins.list[Pending]:
-        """Return the verbs of several steps that are under way or were cut short; no search of all tenants."""
+        No search of all tenants: there are few, on a good day none.
+        """
         table = tables.tenants.c
         # Asked for in the order of uids, SQLite would go through all tenants, to spare itself the sorting.
         query = select(table.uid, table.name, table.pending).where(tables.PENDING)
         with self._reading() as connection:
-            found = [Pending(*map(str, row)) for row in connection.execute(query)]
-        return sorted(found, key=lambda pending: pending.uid)
+            found = connection.execute(query.where(table.uid == uid) if uid else query).all()
+        # Paths are made of uids: one that is none is the doctor's to tell, and nobody's to mend.
+        return sorted((Pending(*map(str, row)) for row in found if is_uid(row[0])), key=lambda some: some.uid)
 
     def places(self, uid: str) -> builtins.list[Place]:
         """Return all addresses of a tenant, old names until their grace ends among them."""
@@ -185,7 +187,8 @@ class Reading:
         """Tell what happened after revision `since`, as of one moment; a row that became poison counts as gone."""
         with self._reading() as connection:
             now = _revision(connection)
-            if since > now:
+            before, self._followed = self._followed, identity(self.path)
+            if since > now or before != self._followed:
                 return Changes(now, (), (), rewound=True)
             moved, stones = tables.tenants.c.revision, tables.tombstones.c
             changed = connection.execute(select(*rows.TENANT).where(moved > since).order_by(moved))
@@ -209,12 +212,9 @@ class Reading:
         """Return lines of the journal, the newest first, in the order of revisions and never of a clock."""
         wanted = wanted or Search()
         book = tables.journal.c
-        conditions = [
-            column == value
-            for column, value in ((book.uid, wanted.uid), (book.verb, wanted.verb), (book.who, wanted.who))
-            if value
-        ]
-        if wanted.since.isdigit():
+        given = ((book.uid, wanted.uid), (book.name, wanted.name), (book.verb, wanted.verb), (book.who, wanted.who))
+        conditions = [column == value for column, value in given if value]
+        if _REVISION.fullmatch(wanted.since):
             conditions.append(book.revision > int(wanted.since))
         elif wanted.since:
             if not _MOMENT.fullmatch(wanted.since):
@@ -259,11 +259,11 @@ class Reading:
             raise unavailable(self.path, error.orig) from error
 
 
-def _conditions(selection: Selection) -> list[ColumnElement[bool]]:
+def _conditions(selection: Selection) -> list[ColumnElement[bool] | TextClause]:
     table = tables.tenants.c
-    found: list[ColumnElement[bool]] = []
+    found: list[ColumnElement[bool] | TextClause] = []
     if selection.names:
-        globs = [name for name in selection.names if set(name) & set("*?[")]
+        globs = [name for name in selection.names if spelling.is_glob(name)]
         literal = [name for name in selection.names if name not in globs]
         found.append(or_(table.name.in_(literal), *(table.name.op("GLOB")(glob) for glob in globs)))
     if selection.application:
@@ -271,7 +271,7 @@ def _conditions(selection: Selection) -> list[ColumnElement[bool]]:
     if selection.status is not None:
         found.append(table.status == selection.status.value)
     elif not selection.removed:
-        found.append(and_(tables.STANDING))
+        found.append(tables.STANDING)
     return found
 
 

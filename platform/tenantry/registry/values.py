@@ -14,6 +14,8 @@ ADD = "add"
 REMOVE = "remove"
 UNDO_REMOVE = "undo remove"
 PURGE = "purge"
+# What is being done to a tenant while one of them is under way.
+BEING = {ADD: "added", REMOVE: "removed", UNDO_REMOVE: "brought back", PURGE: "purged"}
 
 # Verbs of the journal lines that the platform itself writes when a tenant's application starts and stops failing.
 FAILING = "failing"
@@ -115,6 +117,7 @@ class Search:
     """
 
     uid: str | None = None
+    name: str = ""
     verb: str = ""
     who: str = ""
     since: str = ""
@@ -125,7 +128,7 @@ class Search:
 class Changes:
     """All that happened after a revision: where the registry stands now, and what became of whom.
 
-    `gone` holds the uids of which nothing is left, or nothing that can be read. When it is `rewound`, an older registry
+    `gone` holds the uids of which nothing is left, or nothing that can be read. When it is `rewound`, another registry
     was put in place, of which it tells nothing else: whoever keeps anything forgets it.
     """
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
 from tenantry import address
 from tenantry.address import Address
@@ -32,7 +32,8 @@ def see_unretired(connection: Connection, names: Collection[str], uid: str, now:
     for name, until in connection.execute(others):
         raise Refused(
             f"The name {name!r} is retired until {until[:10]}: it belonged to another tenant.",
-            hint="Bring that one back, choose another name, or give --override.",
+            hint=_OVERRIDE,
+            overridable=True,
         )
 
 
@@ -49,14 +50,16 @@ def see_unlike(connection: Connection, names: Collection[str], uid: str, now: st
     for skeleton, other in (*connection.execute(standing), *connection.execute(retired)):
         if other != looks[skeleton]:
             raise Refused(
-                f"The name {looks[skeleton]!r} looks like {other!r}, which is another tenant's.", hint=_OVERRIDE
+                f"The name {looks[skeleton]!r} looks like {other!r}, which is another tenant's.",
+                hint=_OVERRIDE,
+                overridable=True,
             )
 
 
 def see_unaddressed(connection: Connection, found: Address, uid: str, now: str) -> None:
-    """Raise Refused if another tenant is at this address.
+    """Raise Refused if another tenant is at this address, or it is one's own for good.
 
-    An old name of one's own, and anybody's whose grace has ended, gives way.
+    An old name of one's own, and anybody's whose grace has ended, may be had.
     """
     taken, table = tables.addresses, tables.tenants
     owner = (
@@ -64,11 +67,12 @@ def see_unaddressed(connection: Connection, found: Address, uid: str, now: str) 
         .join_from(taken, table, taken.c.uid == table.c.uid, isouter=True)
         .where(taken.c.key == found.key)
     )
-    for holder, until, name in connection.execute(owner).all():
-        if until and (holder == uid or until <= now):
-            connection.execute(delete(taken).where(taken.c.key == found.key))
-            continue
-        raise Refused(
-            f"The {found.kind} address {found.value!r} is taken by {address.shown(str(name or holder))}.",
-            hint="Choose another address.",
-        )
+    for holder, until, name in connection.execute(owner):
+        if until and holder != uid and until > now:
+            whose = address.shown(str(name))
+            raise Refused(f"{found.value!r} is an old name of {whose} and leads there until {until[:10]}.", hint=_OTHER)
+        if not until:
+            raise Refused(
+                f"The {found.kind} address {found.value!r} is taken by {address.shown(str(name or holder))}.",
+                hint="Choose another address.",
+            )
