@@ -211,3 +211,12 @@ def test_many_are_not_asked_for_on_a_terminal_either(root: Path, run: Run, shops
     code, _ = on_terminal(root, ["remove", "shop-*", "--yes-delete", "4"])
     assert code == 0
     assert list(statuses(run).values()) == ["active", *["removed"] * 4]
+
+
+def test_a_rehearsal_on_many_says_which_number_the_real_one_needs(run: Run, acme: str) -> None:
+    for number in range(4):
+        assert run("add", f"shop-{number}").code == 0
+    ran = run("remove", "*", "--dry-run")
+    assert (ran.code, len(ran.out.splitlines())) == (0, 5)
+    assert "5 tenants were selected: without --dry-run that needs --yes-delete 5." in ran.error
+    assert run("remove", "shop-0", acme, "--dry-run").error == ""

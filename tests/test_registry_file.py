@@ -8,44 +8,20 @@ import subprocess
 import sys
 import threading
 import tracemalloc
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
-from tenantry.address import Address, Kind
 from tenantry.errors import Refused, Unavailable, Unknown
 from tenantry.registry import By, Registry, Search
-from tenantry.tenant import Status, Tenant, new_uid
+from tenantry.tenant import Status
+from tests import registries
+from tests.registries import add, spoil, subdomain
+
+path, registry = registries.path, registries.registry
 
 PLATFORM = Path(__file__).resolve().parents[1] / "platform"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "registry.sqlite3"
-
-
-@pytest.fixture
-def registry(path: Path) -> Iterator[Registry]:
-    with Registry.open(path) as opened:
-        yield opened
-
-
-def subdomain(name: str) -> Address:
-    return Address(Kind.SUBDOMAIN, name)
-
-
-def add(registry: Registry, name: str) -> Tenant:
-    intended = registry.intend(Tenant(new_uid(), name, "gazette", Status.ADDING, 0), [subdomain(name)])
-    return registry.activate(intended.uid, By("ada", "add"))
-
-
-def spoil(path: Path, statement: str, *values: object) -> None:
-    with closing(sqlite3.connect(path)) as raw:
-        raw.execute(statement, values)
-        raw.commit()
 
 
 def python(code: str, *arguments: object) -> "subprocess.Popen[str]":

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 # So many factories that never return mean that something is wrong with more than one tenant.
 ABANDONED_LIMIT = 8
 # In maintenance the owner may look in: its application stays, unless what moves its data lets it go.
-_SERVED = frozenset({Status.ACTIVE, Status.MAINTENANCE})
+_LIVE = frozenset({Status.ACTIVE, Status.MAINTENANCE})
 # Live applications whose config files are looked at in one round; all of the default capacity within a second.
 _NOTICED = 64
 # Seconds within which a request that had found its tenant has asked for a lease.
@@ -88,12 +88,12 @@ class Platform:
         if changes.rewound:  # revisions of now say nothing about what was built before, whoever it is
             self.directory.forget()
             self.pool.retire()
-        shut = [tenant for tenant in changes.tenants if tenant.status not in _SERVED]
+        shut = [tenant for tenant in changes.tenants if tenant.status not in _LIVE]
         self._lately.extend((monotonic(), tenant) for tenant in shut)
         self.directory.forget([*(tenant.uid for tenant in changes.tenants), *changes.gone])
         self.pool.retire([*(tenant.uid for tenant in shut), *changes.gone])
         for tenant in changes.tenants:
-            if tenant.status in _SERVED:
+            if tenant.status in _LIVE:
                 self.pool.follow(tenant)
             signals.tell(signals.tenant_changed, tenant.uid, tenant=tenant)
 

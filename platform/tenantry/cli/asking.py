@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tenantry.cli.failures import say
 from tenantry.cli.place import is_rehearsal
 from tenantry.errors import Refused
 
@@ -55,7 +56,11 @@ def consent_options(command: Callable[..., None]) -> Callable[..., None]:
 def ask(context: click.Context, tenants: "Sequence[Tenant]", consent: Consent, deed: Deed) -> None:
     """Return once the operator consents to the deed; raise Refused if they do not, or nobody can be asked."""
     count = len(tenants)
-    if not count or is_rehearsal(context) or consent.number == count:
+    if is_rehearsal(context):
+        if count > _FEW:
+            say(f"{_selected(count)}: without --dry-run that needs --yes-delete {count}.")
+        return
+    if not count or consent.number == count:
         return
     if consent.number is not None:
         raise Refused(

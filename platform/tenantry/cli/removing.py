@@ -12,13 +12,12 @@ from tenantry.cli.choosing import Chosen, choose_gone_too, each, removed_chosen,
 from tenantry.cli.failures import say
 from tenantry.cli.place import be, desk, dry_run_option, is_rehearsal
 from tenantry.errors import Invalid
-from tenantry.tenant import Status
+from tenantry.tenant import GONE, Status
 
 if TYPE_CHECKING:
     from tenantry.operations import Operations, Restored
     from tenantry.tenant import Tenant
 
-_GONE = frozenset({Status.REMOVED, Status.PURGING})
 _REMOVE = Deed("remove", "removed", "Visitors of {} will find nothing.")
 _PURGE = Deed("purge", "purged", "All data of {} will be gone; this cannot be undone.")
 
@@ -43,7 +42,7 @@ def remove_command(context: click.Context, /, chosen: Chosen, undo: bool, overri
             each(context, tenants, lambda tenant: _tell_restored(context, operations.undo_remove(tenant.uid, override)))
             return
         tenants = choose_gone_too(operations, chosen)
-        ask(context, [tenant for tenant in tenants if tenant.status not in _GONE], consent, _REMOVE)
+        ask(context, [tenant for tenant in tenants if tenant.status not in GONE], consent, _REMOVE)
         alone = len(tenants) == 1
         each(context, tenants, lambda tenant: _remove(context, operations, tenant, alone))
 
@@ -85,7 +84,7 @@ def purge_command(context: click.Context, /, chosen: Chosen, older_than: float |
     """
     with desk(context) as operations:
         tenants = _purgeable(operations, chosen, older_than)
-        ask(context, [tenant for tenant in tenants if tenant.status in _GONE], consent, _PURGE)
+        ask(context, [tenant for tenant in tenants if tenant.status in GONE], consent, _PURGE)
 
         def purge(tenant: "Tenant") -> None:
             done = operations.purge(tenant.uid)

@@ -17,10 +17,9 @@ from tenantry.operations.underway import left_over, lock
 from tenantry.placement import Instance, Placement
 from tenantry.registry import ADD, PURGE, REMOVE, UNDO_REMOVE, Registry, Search, Selection
 from tenantry.registry.values import FAILING
-from tenantry.tenant import Status, Tenant
+from tenantry.tenant import STANDING, Status, Tenant
 
 _REPAIR = "`tenantry doctor --repair` clears it up."
-_IN_SERVICE = (Status.ACTIVE, Status.MAINTENANCE, Status.SUSPENDED)
 _CUT_SHORT = {ADD: "An add", REMOVE: "A removal", UNDO_REMOVE: "An undo of a removal"}
 _MOVES = {REMOVE, UNDO_REMOVE}
 # Folders that are looked up at once, tenants that are named in one sentence, journal lines that are searched.
@@ -43,12 +42,12 @@ class Look:
 
     def count(self) -> int:
         """Count the tenants that are in service."""
-        return sum(self.registry.count(Selection(status=status)) for status in _IN_SERVICE)
+        return sum(self.registry.count(Selection(status=status)) for status in STANDING)
 
     def standing(self) -> Iterator[Tenant]:
         """Go through the tenants that are in service, by name."""
         for page in self.registry.pages(Selection()):
-            yield from (tenant for tenant in page.tenants if tenant.status in _IN_SERVICE)
+            yield from (tenant for tenant in page.tenants if tenant.status in STANDING)
 
     def application(self, name: str) -> Application | TenantryError:
         """Import an application, or return what prevents it."""

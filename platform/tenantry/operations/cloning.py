@@ -20,7 +20,7 @@ from tenantry.operations import adding, config, copying, disk, standing
 from tenantry.operations.facts import Added, Clone, Desk
 from tenantry.placement import Placement, locked
 from tenantry.registry import By
-from tenantry.tenant import Status, Tenant, new_uid
+from tenantry.tenant import GONE, Status, Tenant, new_uid
 
 
 def clone(desk: Desk, name: str, wanted: Clone) -> Added:
@@ -42,7 +42,7 @@ def _fill(desk: Desk, source: Tenant, wanted: Clone, staged: Placement) -> None:
     placement = desk.instance.placement(source.uid)
     with _held(placement, source):
         # It may have been removed while the hold was waited for: then this is the lock of a folder in the trash.
-        if desk.registry.by_uid(source.uid).status in standing.GONE:
+        if desk.registry.by_uid(source.uid).status in GONE:
             raise Refused(f"{source.name} was removed meanwhile.", hint="Nothing was cloned.")
         copying.database(placement.database, staged.database)
         copying.files(placement.files, staged.files)

@@ -22,12 +22,12 @@ from dotenv.parser import parse_stream
 
 from tenantry.builder import files
 from tenantry.errors import Invalid, Refused, TenantryError
-from tenantry.operations import config, disk, standing, underway
+from tenantry.operations import config, disk, underway
 from tenantry.operations.facts import Changed, Desk
 from tenantry.operations.keeping import AS_IT_WAS, EDIT, SET, UNSET, content, kept, recover
 from tenantry.placement import locked
 from tenantry.registry import By
-from tenantry.tenant import Tenant
+from tenantry.tenant import GONE, Tenant
 
 Edit = Callable[[str], str | None]
 Again = Callable[[TenantryError], bool]
@@ -237,7 +237,7 @@ def _turn(desk: Desk, tenant: Tenant, stack: ExitStack) -> Tenant:
     deadline = monotonic() + _PATIENCE
     while True:
         found = desk.registry.by_uid(tenant.uid)
-        if found.status in standing.GONE:
+        if found.status in GONE:
             raise Refused(f"{tenant.name} was removed meanwhile; its config is as it was.")
         try:
             stack.enter_context(underway.alone(desk, found))

@@ -11,7 +11,7 @@ from tenantry.errors import Invalid, TenantryError, Unknown
 from tenantry.operations import config, standing
 from tenantry.operations.facts import Desk, Drift, Explained, Group, Layer, Origin, Unread
 from tenantry.registry import Entry, Search, Selection
-from tenantry.tenant import Status, Tenant
+from tenantry.tenant import STANDING, Tenant
 
 _CONFIG, _SECRETS, _TITLE = "config.toml", ".env", "title"
 _ADD, _CLONE, _UNSET = "add", "clone", "config unset"
@@ -19,7 +19,6 @@ _CHANGES = ("config set", "config edit", _UNSET)
 _BY_HAND = Origin("by hand")
 # What a line of the journal says of a key where it tells no value: it was taken out, or came with the file.
 _GONE, _COPIED = object(), object()
-_SERVED = frozenset({Status.ACTIVE, Status.MAINTENANCE, Status.SUSPENDED})
 
 
 def explain(desk: Desk, tenant: Tenant, key: str) -> Explained:
@@ -46,7 +45,7 @@ def explain(desk: Desk, tenant: Tenant, key: str) -> Explained:
 
 def drift(desk: Desk, key: str, selection: Selection) -> Drift:
     """Compare what one key is for many tenants, read page by page; of each its name is kept, and no more."""
-    if selection.status is not None and selection.status not in _SERVED:
+    if selection.status is not None and selection.status not in STANDING:
         raise Invalid(f"A tenant that is {selection.status} has no config to compare.", hint="Choose another status.")
     standing.see_there(desk, selection)
     comparing, builder = _Comparing(key), desk.builder()
@@ -54,7 +53,7 @@ def drift(desk: Desk, key: str, selection: Selection) -> Drift:
     for page in desk.registry.pages(selection):
         comparing.unread += [Unread(row, "Its row in the registry makes no sense.") for row in page.unreadable]
         for tenant in page.tenants:
-            if tenant.status not in _SERVED:
+            if tenant.status not in STANDING:
                 continue
             if tenant.application not in broken:
                 broken[tenant.application] = _broken(desk, tenant.application)

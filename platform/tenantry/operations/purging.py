@@ -20,7 +20,7 @@ from tenantry.operations import disk, removing, standing, underway
 from tenantry.operations.facts import Desk, Purged
 from tenantry.operations.stores import STORES, Amount
 from tenantry.registry import REMOVE, Search, Selection
-from tenantry.tenant import Status, Tenant
+from tenantry.tenant import GONE, Status, Tenant
 
 
 def purge(desk: Desk, tenant: Tenant, seconds: float) -> Purged:
@@ -74,7 +74,7 @@ def _amount(desk: Desk, uid: str) -> Amount:
 
 
 def _see_removed(desk: Desk, tenant: Tenant) -> None:
-    if tenant.status in standing.GONE:
+    if tenant.status in GONE:
         return
     gone = standing.removed(desk, tenant.name)
     raise Refused(

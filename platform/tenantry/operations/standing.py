@@ -8,9 +8,7 @@ from tenantry.errors import Refused, TenantryError, Unavailable, Unknown
 from tenantry.operations.facts import Desk
 from tenantry.placement import Placement
 from tenantry.registry import By, Selection
-from tenantry.tenant import Status, Tenant, is_uid
-
-GONE = frozenset({Status.REMOVED, Status.PURGING})
+from tenantry.tenant import GONE, Status, Tenant, is_uid
 
 
 def get(desk: Desk, name: str) -> Tenant:
