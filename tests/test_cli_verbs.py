@@ -97,7 +97,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(run: Run, globex: 
         ("clone acme nadir", "nadir would be added with the data of acme."),
         ("add nadir", "nadir would be added."),
         ("domain add acme acme.example", "acme.example would be the primary domain of acme."),
-        ("domain remove globex globex.example.org", "globex.example.org would be no longer a domain of globex."),
+        ("domain remove globex globex.example.org", "globex.example.org would no longer be a domain of globex."),
         ("remove acme", "acme would be removed."),
         ("remove gone --undo", "gone would be back."),
         ("purge gone", "gone would be purged: "),
@@ -221,7 +221,10 @@ def test_a_domain_is_told_as_it_is_kept(run: Run, acme: str) -> None:
         ("add acme b\u00fccher.example.org", "xn--bcher-kva.example.org is the primary domain of acme."),
         ("add acme b\u00fccher.example.org", "xn--bcher-kva.example.org is already the primary domain of acme."),
         ("add acme WWW.example.org.", "www.example.org is a domain of acme."),
-        ("remove acme WWW.example.org.", "www.example.org is no longer a domain of acme."),
+        (
+            "remove acme WWW.example.org.",
+            "www.example.org is no longer a domain of acme.\n  Its primary one is xn--bcher-kva.example.org.",
+        ),
     ):
         ran = run("domain", *words.split())
         assert (ran.code, ran.out.strip(), ran.error) == (0, says, "")

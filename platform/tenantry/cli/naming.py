@@ -7,7 +7,7 @@ import click
 from tenantry.cli import paper
 from tenantry.cli.completing import tenant_names
 from tenantry.cli.group import Commands
-from tenantry.cli.place import be, desk, dry_run_option
+from tenantry.cli.place import be, desk, dry_run_option, is_rehearsal
 
 name_argument = click.argument("name", shell_complete=tenant_names)
 override_option = click.option(
@@ -81,7 +81,10 @@ def remove_command(context: click.Context, /, name: str, domain: str) -> None:
 
     with desk(context) as operations:
         done = operations.domain_remove(name, domain)
-    paper.tell(f"{address.domain(domain)} {be(context)} no longer a domain of {done.tenant.name}.")
+    word = "would no longer be" if is_rehearsal(context) else "is no longer"
+    paper.tell(f"{address.domain(domain)} {word} a domain of {done.tenant.name}.")
+    if done.tenant.domain:
+        paper.tell(f"  Its primary one {be(context)} {done.tenant.domain}.")
 
 
 @domain_command.command("list")
