@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 
 from dotenv.parser import parse_stream
 
@@ -34,7 +33,6 @@ Again = Callable[[TenantryError], bool]
 
 _SECRETS = ".env"
 _PATIENCE = 30.0
-_PAUSE = 0.01
 
 
 def never(_: TenantryError) -> bool:
@@ -224,29 +222,16 @@ def _changing(desk: Desk, tenant: Tenant) -> Iterator[Tenant]:
     """
     placement = desk.instance.placement(tenant.uid)
     with ExitStack() as stack:
-        found = _turn(desk, tenant, stack)
+        if not desk.dry_run:
+            stack.enter_context(underway.holding(desk, tenant.uid, _PATIENCE))
+        found = desk.registry.by_uid(tenant.uid)
+        if found.status in GONE:
+            raise Refused(f"{tenant.name} was removed meanwhile; its config is as it was.")
         if not desk.dry_run:
             recover(desk, found)
             stack.callback(placement.hold().close)
         stack.enter_context(locked(placement.folder))
         yield found
-
-
-def _turn(desk: Desk, tenant: Tenant, stack: ExitStack) -> Tenant:
-    """Wait until no other verb is at the tenant's files."""
-    deadline = monotonic() + _PATIENCE
-    while True:
-        found = desk.registry.by_uid(tenant.uid)
-        if found.status in GONE:
-            raise Refused(f"{tenant.name} was removed meanwhile; its config is as it was.")
-        try:
-            stack.enter_context(underway.alone(desk, found))
-        except Refused:
-            if monotonic() > deadline:
-                raise
-            sleep(_PAUSE)
-        else:
-            return found
 
 
 def _see_unhidden(hidden: Mapping[str, object], keys: Iterable[str]) -> None:

@@ -37,7 +37,7 @@ def remove(desk: Desk, tenant: Tenant, seconds: float) -> Removed:
     trash = desk.instance.trash / tenant.uid
     with underway.alone(desk, tenant):
         changed = tenant.status is not Status.REMOVED
-        there = desk.instance.placement(tenant.uid).folder.exists()
+        there = _has_not_moved(desk, tenant.uid)
         if changed:
             tenant = desk.registry.remove(tenant.uid, standing.by(desk, tenant, "remove", _kept(desk, tenant)))
         if not desk.dry_run:
@@ -48,13 +48,17 @@ def remove(desk: Desk, tenant: Tenant, seconds: float) -> Removed:
 def finish(desk: Desk, uid: str, seconds: float) -> bool:
     """Move a removed tenant's folder to the trash, under its verb's lock; tell whether it was not there yet."""
     placement, trash = desk.instance.placement(uid), desk.instance.trash / uid
-    # Where its own is in the trash already, what stands in its place is none of it: the doctor tells.
-    there = placement.folder.exists() and not Placement(trash).exists()
+    there = _has_not_moved(desk, uid)
     if there:
         with placement.alone(seconds), disk.writing(f"The trash folder {trash}"):
             disk.move(placement.folder, trash)
     desk.registry.settle(uid)
     return there
+
+
+def _has_not_moved(desk: Desk, uid: str) -> bool:
+    # Where its own is in the trash already, what stands in its place is none of it: the doctor tells.
+    return desk.instance.placement(uid).folder.exists() and not Placement(desk.instance.trash / uid).exists()
 
 
 def bring_back(desk: Desk, tenant: Tenant, seconds: float, *, override: bool = False) -> Restored:

@@ -9,8 +9,7 @@ from tenantry.address import Address, Kind
 from tenantry.errors import Invalid
 from tenantry.operations import names, standing
 from tenantry.operations.facts import Desk, NewName, Renamed
-from tenantry.registry import By
-from tenantry.registry.values import stamp, utc_now
+from tenantry.registry import stamp, utc_now
 from tenantry.tenant import Tenant
 
 _GRACE_DAYS = 3650
@@ -26,7 +25,7 @@ def rename(desk: Desk, tenant: Tenant, wanted: NewName) -> Renamed:
     addresses = desk.registry.addresses(tenant.uid)
 
     def attempt(override: bool, kept: dict[str, object]) -> Tenant:
-        by = By(desk.who, "rename", {"grace_days": grace / timedelta(days=1), **kept}, seen=tenant.revision)
+        by = standing.by(desk, tenant, "rename", {"grace_days": grace / timedelta(days=1), **kept})
         return desk.registry.rename(tenant.uid, wanted.name, grace, by, override=override)
 
     renamed = names.give(wanted.name, wanted.override, attempt)
