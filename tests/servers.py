@@ -137,10 +137,12 @@ class Site:
         until(refused)
 
     def end(self) -> int | None:
-        self.server.stop()
-        self.thread.join(PATIENCE)
-        for client in self.clients:
-            client.close()
+        try:
+            self.server.stop()
+            self.thread.join(PATIENCE)
+        finally:
+            for client in self.clients:
+                client.close()
         return self.code
 
 

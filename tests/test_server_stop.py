@@ -215,3 +215,17 @@ def deaf(connect: Callable[[], Client]) -> bool:
     except OSError:
         return True
     return False
+
+
+def test_a_stop_never_writes_into_a_descriptor_that_the_loop_has_closed_meanwhile() -> None:
+    """A server whose loop notices the stop by itself stays open until whoever asked for it has woken it."""
+    with serving(hello) as site:
+        trigger = site.server._listeners[0].trigger
+        pull = trigger.pull_trigger
+
+        def late() -> None:
+            pull()  # the loop turns, sees that it is to stop, and has nothing left to do
+            site.thread.join(0.3)
+            os.fstat(trigger.trigger)
+
+        trigger.pull_trigger = late

@@ -1,9 +1,11 @@
 """A socket that listens, and what its connections share."""
 
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -58,6 +60,7 @@ class Listener(BaseWSGIServer):
         self.serving = shared.serving
         self._lane_of = shared.lane_of
         self.active_channels = {}  # also where waitress fails before it comes to it
+        self._waking = threading.RLock()  # a signal's handler may come while its own thread holds it
         super().__init__(
             shared.application,
             shared.loop,
@@ -68,6 +71,7 @@ class Listener(BaseWSGIServer):
             sockinfo=(sock.family, sock.type, sock.proto, sock.getsockname()),
             bind_socket=False,
         )
+        os.set_blocking(self.trigger.trigger, False)
 
     def add_task(self, channel: Channel) -> None:  # type: ignore[override]  # waitress hands over channels
         """Give the connection's first request to the lanes, under the key of its tenant."""
@@ -100,8 +104,10 @@ class Listener(BaseWSGIServer):
         """Wake the loop, to ask `channel` what it waits for; safe from any thread and in a signal's handler."""
         if channel is not None:
             self.loop.touch(channel)
-        if not self.trigger._closed:
-            self.trigger.pull_trigger()
+        # A loop closed in between would leave its descriptor to somebody else, into whose file this would write.
+        with self._waking, suppress(BlockingIOError):  # so much unread that it wakes anyway
+            if not self.trigger._closed:
+                self.trigger.pull_trigger()
 
     def blocked(self) -> bool:
         """Say that nobody may be let in now: the limit of connections is reached."""
@@ -150,7 +156,8 @@ class Listener(BaseWSGIServer):
         self.draining = True
         for channel in list(self.active_channels.values()):
             channel.handle_close()
-        super().close()
+        with self._waking:
+            super().close()
 
 
 class TcpListener(Listener, TcpWSGIServer):
