@@ -1,6 +1,7 @@
 """What every test may ask for, and what no test may leave behind."""
 
 import gc
+import logging
 import os
 import threading
 import time
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tenantry import log
+from tenantry.log import setup
 from tenantry.placement import Instance
 from tests import tools
 
@@ -60,11 +63,21 @@ _excused: set[str] = set()
 _PATIENCE = 5.0
 
 
+@pytest.fixture(autouse=True)
+def nobodys() -> Iterator[None]:
+    """End with each test what an application has set that was called without the Context of a request."""
+    yield
+    log.mark.set(log.Mark())
+    log.request.set("")
+    log.client.set("")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def nothing_left() -> Iterator[None]:
     """Fail when a test file leaves a descriptor, a thread or a child process behind."""
     before = _open_things()
     yield
+    _forget_the_log()
     deadline = time.monotonic() + _PATIENCE
     while (left := _open_things() - before - _excused) and time.monotonic() < deadline:
         # Twice: what a finalizer of the first collection lets go of is found by the second.
@@ -72,6 +85,18 @@ def nothing_left() -> Iterator[None]:
         gc.collect()
         threading.Event().wait(0.02)
     assert not left, f"left behind by this file: {', '.join(sorted(left))}"
+
+
+def _forget_the_log() -> None:
+    """Let the next file begin with a log that nobody has configured."""
+    outlet, setup.now.outlet = setup.now.outlet, None
+    if outlet is not None:
+        outlet.rest()
+        handlers = vars(logging.root)["handlers"]
+        handlers[:] = [handler for handler in handlers if handler is not outlet]
+        logging.root.setLevel(logging.WARNING)
+        logging.getLogger("tenantry").setLevel(logging.NOTSET)
+        logging.captureWarnings(False)
 
 
 @pytest.hookimpl(wrapper=True)

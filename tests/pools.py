@@ -1,5 +1,6 @@
 """The pools of the tests, who wants a slot in them, and a probe that does as it is told."""
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +13,14 @@ from tests.sites import PATIENCE, Factory, Gate, Site, Wanted, eventually
 ACME = Wanted("acme")
 GLOBEX = Wanted("globex")
 INITECH = Wanted("initech")
+
+
+@pytest.fixture
+def collected(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """How often garbage was collected, which takes its time in the process of all tests and is not done."""
+    done: list[None] = []
+    monkeypatch.setattr(gc, "collect", lambda: done.append(None))
+    return done
 
 
 class Prober:

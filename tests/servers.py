@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
 
-from tenantry.server import Load, Options, Server
+from tenantry.server import Asks, Load, Options, Server
 from tests.tools import free_port
 
 PATIENCE = 10.0
@@ -27,11 +27,21 @@ def until(condition: Callable[[], bool]) -> None:
         threading.Event().wait(0.002)
 
 
+# Who knows nothing of tenants.
+ASKS = Asks(lane=lambda _headers, _target: None, admit=lambda _headers, _target: None)
+
+
 class Client:
     """A raw connection that says what it likes and reads what it is told to."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self.sock = socket.create_connection((host, port), timeout=PATIENCE)
+    def __init__(self, port: int, host: str = "127.0.0.1", room: int = 0) -> None:
+        if room:  # for so many bytes that it has not read
+            self.sock = socket.socket()
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+            self.sock.settimeout(PATIENCE)
+            self.sock.connect((host, port))
+        else:
+            self.sock = socket.create_connection((host, port), timeout=PATIENCE)
         self.buffer = b""
 
     def send(self, data: bytes) -> "Client":
@@ -100,8 +110,8 @@ class Site:
     def _run(self) -> None:
         self.code = self.server.run()
 
-    def client(self) -> Client:
-        self.clients.append(Client(self.port))
+    def client(self, room: int = 0) -> Client:
+        self.clients.append(Client(self.port, room=room))
         return self.clients[-1]
 
     def ask(self, path: str, host: str = "acme", more: str = "", method: str = "GET") -> Client:
@@ -159,13 +169,17 @@ def options(**changes: Any) -> Options:
         "lane_wait": PATIENCE,
         "drain": PATIENCE,
         "trust_proxy": False,
+        "linger": 0.1,
     }
     return Options(**(given | changes))
 
 
 def open_server(application: Application, lane: Any, sockets: Any = (), **changes: Any) -> Server:
     """Open a server on a free port, but for what a test changes."""
-    return Server(application, options(**{"port": free_port()} | changes), lane, sockets)
+    asks = Asks(
+        lane=lane, admit=changes.pop("admit", lambda _headers, _target: None), access=changes.pop("access", None)
+    )
+    return Server(application, options(**{"port": free_port()} | changes), asks, sockets)
 
 
 @contextmanager

@@ -1,9 +1,12 @@
 """What the tests of pool and dispatch build, call and wait for."""
 
 import gc
+import os
+import signal
 import sys
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -33,6 +36,22 @@ def eventually(condition: Callable[[], object], seconds: float = PATIENCE) -> No
     while not condition():
         assert time.monotonic() < deadline, "it has not come about in time"
         pause.wait(0.002)
+
+
+def in_child(what: object) -> int:
+    """Run something in a forked child, within a deadline, and return 0 if it held."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # from Python 3.12 on: this process has threads
+        pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        try:
+            assert callable(what)
+            what()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def on_threads(*jobs: Callable[[], object]) -> list[Any]:
@@ -292,3 +311,14 @@ def leases(dispatcher: SubdomainDispatcher) -> int:
     """Count the leases held right now."""
     dispatcher.pool.verify()
     return int(repr(dispatcher.pool).rpartition(", ")[2].split()[0])
+
+
+def answering(body: Callable[["WSGIEnvironment"], Any]) -> SubdomainDispatcher:
+    """Make a dispatcher whose one application answers with what `body` makes of the environ."""
+
+    def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        made: Iterable[bytes] = body(environ)
+        return made
+
+    return SubdomainDispatcher("example.com", lambda _: app)

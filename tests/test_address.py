@@ -137,6 +137,13 @@ def test_a_name_is_what_the_grammar_says(text: str) -> None:
     assert address.is_name(text) == expected
 
 
+@given(NAMES, st.sampled_from("*?["), st.integers(0, 40))
+def test_what_stands_for_several_names_is_none(name: str, sign: str, at: int) -> None:
+    assert not address.is_glob(name)
+    assert address.is_glob(name[:at] + sign + name[at:])
+    assert not address.is_name(name[:at] + sign + name[at:])
+
+
 @given(NAMES)
 def test_every_name_is_a_label_that_leads_back_to_it(text: str) -> None:
     assert address.label(address.host(f"{text}.example.com"), "example.com") == text
@@ -232,6 +239,7 @@ def test_a_custom_domain_is_kept_in_the_form_in_which_hosts_arrive(text: str, ca
     "text",
     [
         *("", ".", "localhost", "example", "127.0.0.1", "[::1]", "a.b:80", "a_b.com", "-a.com", "xn--.com", "a..com"),
+        "a.com..",
         *("https://a.com", "a.com/x", "\u2160.com", "a\u200db.com", "*.a.com", "a.com\x00", "a" * 64 + ".com"),
     ],
     ids=lambda text: ascii(text)[:20],

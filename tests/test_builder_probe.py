@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tenantry import log
 from tenantry.builder import Built
 from tenantry.errors import Unavailable
+from tenantry.log import entries
 from tenantry.placement import Instance
 from tenantry.settings import Settings
 from tenantry.tenant import Tenant
@@ -159,15 +159,20 @@ def test_it_leaves_neither_connection_nor_context_behind(make: Make) -> None:
 
 def test_log_lines_of_a_probe_carry_the_tenant_and_say_so(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     """The traceback of a failing probe is found under its tenant; `probe` stands where a request has its number."""
-    caplog.handler.addFilter(marks := log.Marks())
+    seen: list[entries.Entry] = []
+
+    def note(record: logging.LogRecord) -> bool:
+        seen.append(entries.entry(record))
+        return True
+
+    caplog.handler.addFilter(note)
     try:
         with pytest.raises(Unavailable):
             make(START="raise").probe()
     finally:
-        caplog.handler.removeFilter(marks)
-    (record,) = [record for record in caplog.records if record.exc_info]
-    fields: Any = record
-    assert (fields.tenant, fields.request_id) == ("acme", "probe")
+        caplog.handler.removeFilter(note)
+    (line,) = [line for line in seen if line.trace]
+    assert (line.tenant, line.request_id, line.client) == ("acme", "probe", "127.0.0.1")
 
 
 @pytest.mark.parametrize("start", ["raise", "let it pass"])

@@ -201,7 +201,7 @@ def test_no_value_can_break_a_line_or_a_terminal(run: Run, acme: str) -> None:
 def test_json_is_one_document_with_keys_that_stay(run: Run) -> None:
     tenant = {"uid", "name", "title", "application", "status", "reason", "revision", "urls"}
     shown = tenant | {"placement", "database_size", "schema", "problems", "trouble", "journal"}
-    shown |= {"domain", "old_names", "maintenance", "pending"}
+    shown |= {"domain", "old_names", "maintenance", "pending", "disk", "limits"}
     line = {"id", "revision", "at", "who", "verb", "uid", "name", "detail", "before", "after"}
 
     def document(*words: str) -> object:

@@ -8,14 +8,16 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from tenantry import databases
 from tenantry.errors import Refused, Unavailable, Unknown
 from tenantry.placement import Placement
+from tests.sites import without_collector
 
 
 def make(path: Path, rows: int = 1, mode: str = "WAL") -> Path:
@@ -209,3 +211,50 @@ def test_a_tuned_engine_gives_every_connection_the_same_manners_and_no_other_eng
     finally:
         tuned.dispose()
         other.dispose()
+
+
+def test_an_engine_at_rest_keeps_nothing_open_also_of_what_was_in_use_when_it_was_put_to_rest(tmp_path: Path) -> None:
+    """Whoever gives a connection back gives it to where the next rest finds it, without any garbage collection."""
+    path = tmp_path / "database.sqlite3"
+    engine = create_engine(f"sqlite:///{path}", pool_size=1, max_overflow=-1)
+    databases.tune(engine)
+
+    def open_files() -> int:
+        links = [Path(f"/dev/fd/{number}") for number in os.listdir("/dev/fd")]  # noqa: PTH208
+        return sum(link.exists() and str(link.resolve()).startswith(str(path)) for link in links)
+
+    with without_collector():
+        connections = [engine.connect() for _ in range(3)]
+        for connection in connections:
+            connection.execute(text("CREATE TABLE IF NOT EXISTS note (id INTEGER)"))
+        databases.rest(engine)
+        assert (open_files(), databases.weight(engine)) == (7, 3)
+        for connection in connections:
+            connection.close()
+        # One connection, and what SQLite keeps of the two others.
+        assert (open_files(), databases.weight(engine)) == (5, 3)
+        databases.rest(engine)
+        assert (open_files(), databases.weight(engine)) == (0, 0)
+        with engine.connect() as connection:
+            assert connection.execute(text("SELECT count(*) FROM note")).scalar_one() == 0
+        assert (open_files(), databases.weight(engine)) == (3, 1)
+        engine.dispose()
+        assert open_files() == 0
+
+
+@pytest.mark.parametrize("options", [{"poolclass": NullPool}, {"poolclass": StaticPool}])
+def test_an_engine_with_a_pool_of_another_kind_rests_as_it_can(options: dict[str, Any]) -> None:
+    engine = create_engine("sqlite://", **options)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    assert databases.weight(engine) == 1
+    databases.rest(engine)
+
+
+def test_an_engine_that_was_not_tuned_rests_too(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'a'}")
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    assert databases.weight(engine) == 1
+    databases.rest(engine)
+    assert databases.weight(engine) == 0

@@ -11,7 +11,7 @@ import pytest
 
 from tenantry.address import Address, Kind
 from tenantry.directory import Directory
-from tenantry.errors import Unknown
+from tenantry.errors import Unavailable, Unknown
 from tenantry.tenant import Status, Tenant
 from tests.sites import hurried, on_threads
 
@@ -135,6 +135,38 @@ def test_it_is_bounded_and_forgets_the_oldest_first() -> None:
         directory.find(Kind.SUBDOMAIN, f"t{number}")
         assert sizes(directory) <= 100
     assert len(directory._places[Kind.SUBDOMAIN]) == len(directory)
+
+
+def test_while_the_registry_is_away_nobody_is_forgotten_for_room() -> None:
+    """Who is known could not be found again; who finds no room is answered and not kept."""
+    book = Book(**{f"t{number}": f"uid{number}" for number in range(10)})
+    directory = Directory(book.find, bound=5)
+    for number in range(3):
+        directory.find(Kind.SUBDOMAIN, f"t{number}")
+    directory.hold(True)
+    for number in range(10):
+        assert directory.find(Kind.SUBDOMAIN, f"t{number}").uid == f"uid{number}"
+    assert [directory.peek(Kind.SUBDOMAIN, f"t{number}") is not None for number in range(10)] == [True] * 5 + [
+        False
+    ] * 5
+    directory.hold(False)
+    directory.find(Kind.SUBDOMAIN, "t9")
+    assert directory.peek(Kind.SUBDOMAIN, "t9") == "uid9"
+
+
+def test_a_closed_directory_knows_nobody_until_it_is_opened(book: Book) -> None:
+    directory = Directory(book.find)
+    directory.find(Kind.SUBDOMAIN, "acme")
+    looks = len(book.looks)
+    directory.close()
+    for name in ("acme", "globex", "unknown"):
+        with pytest.raises(Unavailable, match="right now"):
+            directory.find(Kind.SUBDOMAIN, name)
+    assert len(book.looks) == looks
+    assert len(directory) == 0
+    assert directory.peek(Kind.SUBDOMAIN, "acme") == "aaa"  # its lane stays its own
+    directory.open()
+    assert directory.find(Kind.SUBDOMAIN, "acme").uid == "aaa"
 
 
 def test_what_was_dropped_for_room_is_still_forgotten_with_its_tenant() -> None:

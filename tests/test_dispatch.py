@@ -230,6 +230,15 @@ def test_unknown_names_leave_nothing_behind(subdomains: SubdomainDispatcher) -> 
     dispatcher.pool.verify()
 
 
+def test_names_that_were_served_are_not_remembered_without_end(subdomains: SubdomainDispatcher) -> None:
+    subdomains.pool.limits = Limits(capacity=2)
+    assert subdomains._alone is not None
+    for number in range(20):
+        assert ask(subdomains, f"t{number}.example.com").code == 200
+        assert len(subdomains._alone._names) <= 3
+    subdomains.pool.verify()
+
+
 def test_spellings_are_not_remembered_without_end(
     subdomains: SubdomainDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:

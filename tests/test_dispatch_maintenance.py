@@ -56,6 +56,17 @@ def test_the_link_gives_a_cookie_and_leads_to_the_start(street: Street) -> None:
     assert not street.factory.calls
 
 
+def test_only_the_right_secret_gives_what_the_notice_denies(street: Street) -> None:
+    with pytest.raises(Unavailable) as denied:
+        street.leasing.by_subdomain("acme", "")
+    assert denied.value.bypass is not None
+    for secret in ("wrong", "", "\xe9", SECRET[:-1]):
+        with pytest.raises(Unavailable, match="in maintenance"):
+            denied.value.bypass(secret)
+    with pytest.raises(Unavailable, match="is starting"):
+        denied.value.bypass(SECRET)
+
+
 def test_under_https_the_cookie_is_one_that_no_neighbour_can_set() -> None:
     street = Street(shut(tenant("acme")), scheme="https")
     for door in (street.hosts, street.domains):
@@ -304,7 +315,7 @@ def test_a_maintained_tenants_suspension_shuts_the_owner_out(platform: Platform)
 
 def test_over_the_wire_a_cold_owner_is_parked_and_served(platform: Platform) -> None:
     uid = maintain(platform)
-    with serving(platform.application, lane=platform.lane) as site:
+    with serving(platform.application, lane=platform.asks.lane) as site:
         client = site.client()
         status, headers, _ = client.ask(LINK, "acme.localhost").answer()
         assert (status, headers["location"]) == (303, "/")

@@ -271,7 +271,7 @@ def test_a_suspended_tenant_is_refused_at_its_old_name(platform: Platform) -> No
 def test_over_the_wire_a_redirect_keeps_what_was_sent(platform: Platform) -> None:
     """The server collapses leading slashes and decodes the path before the platform sees it."""
     rename(platform, "acme", "apex")
-    with serving(platform.application, lane=platform.lane) as site:
+    with serving(platform.application, lane=platform.asks.lane) as site:
         for target in ("//evil.com/%2e", "/a%2Fb%0d%0a?c=%20", "/?"):
             status, headers, _ = site.ask(target, "acme.localhost", method="POST").answer()
             assert (status, headers["location"]) == (308, f"http://apex.localhost:8000{target}".lower())

@@ -9,7 +9,7 @@ import pytest
 
 from tenantry.assembly.desk import open_operations
 from tenantry.errors import Invalid, Refused, TenantryError, Unavailable
-from tenantry.operations import Entry, NewTenant, Operations, config
+from tenantry.operations import Entry, NewTenant, Operations, config, editing
 from tenantry.placement import Placement
 from tests import shops
 from tests.shops import mode, verbs
@@ -275,3 +275,9 @@ def test_what_the_registry_does_not_take_note_of_is_put_back(
     assert {name: content for name, (content, _) in state(placement).items()} == before
     assert mode(placement.config) == mode(placement.secrets) == 0o600
     assert verbs(operations) == ["add", "config set"]
+
+
+def test_what_is_wrong_is_told_without_a_line_where_none_has_the_key() -> None:
+    """As if the file were read in another way the second time."""
+    assert editing._line_in_env("A='1'\n\nB='2'\n", "B") == " at line 3"
+    assert editing._line_in_env("A='1'\n", "B") == ""

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tenantry.errors import Unavailable
-from tenantry.placement import Hold, Instance, Placement, locked, naming, sync
+from tenantry.locks import locked
+from tenantry.placement import Hold, Instance, Placement, naming, sync
 from tests.sites import eventually, on_threads
 
 

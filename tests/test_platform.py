@@ -268,12 +268,14 @@ def test_a_registry_that_cannot_be_read_is_no_ones_business_outside(
     assert str(tmp_path) not in answer.text
     assert "gone" not in answer.text
     _sql(tmp_path / "instance" / "registry.sqlite3", "ALTER TABLE gone RENAME TO addresses")
-    assert get("nobody.localhost").status == 404
+    wait_until(lambda: get("nobody.localhost").status == 404)
 
 
 def test_a_lane_is_found_however_the_path_is_spelled(platform: Platform, get: Get) -> None:
     """A path tenant cannot take the lane of the front page by an encoded letter."""
-    assert platform.lane({"HOST": "localhost"}, "/%74/acme/") == platform.lane({"HOST": "localhost"}, "/t/acme/")
+    assert platform.asks.lane({"HOST": "localhost"}, "/%74/acme/") == platform.asks.lane(
+        {"HOST": "localhost"}, "/t/acme/"
+    )
 
 
 def test_a_config_broken_by_hand_keeps_the_last_good_build(platform: Platform, get: Get) -> None:
@@ -316,16 +318,31 @@ def test_a_refused_request_is_a_503_with_its_reason(get: Get) -> None:
 
 def test_the_lane_is_the_tenants_once_it_is_known(platform: Platform, get: Get) -> None:
     """All its addresses share one lane; before, what is asked for stands in for it; nothing is looked up."""
-    before = platform.lane({"HOST": "acme.localhost"}, "/")
-    assert before == platform.lane({"HOST": "ACME.localhost:80"}, "/x")
-    assert platform.lane({}, "/") == platform.lane({"HOST": "localhost"}, "/") == ""
+    before = platform.asks.lane({"HOST": "acme.localhost"}, "/")
+    assert before == platform.asks.lane({"HOST": "ACME.localhost:80"}, "/x")
+    assert platform.asks.lane({}, "/") == platform.asks.lane({"HOST": "localhost"}, "/") == ""
     uid = platform.operations.show("acme").tenant.uid
 
     def known(host: str, path: str) -> bool:
-        return get(host, path).status == 200 and platform.lane({"HOST": host}, path) == uid
+        return get(host, path).status == 200 and platform.asks.lane({"HOST": host}, path) == uid
 
     wait_until(lambda: known("acme.localhost", "/"))
     wait_until(lambda: known("localhost", "/t/acme/"))
+
+
+def test_how_large_a_body_a_tenant_takes_is_told_from_memory(platform: Platform, get: Get) -> None:
+    """Nobody knows before it was found, its own limit once it is live, and never more than the platform's."""
+    acme = {"HOST": "acme.localhost"}
+    assert platform.asks.admit(acme, "/") is None
+    assert get("acme.localhost").status == 200
+    wait_until(lambda: get("acme.localhost").status == 200 and platform.asks.admit(acme, "/") is not None)
+    assert platform.asks.admit(acme, "/") == platform.settings.max_body
+    platform.operations.config_set("acme", {"TENANT_MAX_BODY": 1000})
+    wait_until(lambda: get("acme.localhost").status == 200 and platform.asks.admit(acme, "/") == 1000)
+    platform.operations.config_set("acme", {"TENANT_MAX_BODY": platform.settings.max_body * 2})
+    wait_until(
+        lambda: get("acme.localhost").status == 200 and platform.asks.admit(acme, "/") == platform.settings.max_body
+    )
 
 
 def test_client_and_scheme_are_believed_only_behind_a_proxy(tmp_path: Path, platform: Platform) -> None:

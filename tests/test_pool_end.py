@@ -2,10 +2,7 @@
 
 import gc
 import logging
-import os
-import signal
 import threading
-import warnings
 import weakref
 
 import pytest
@@ -20,6 +17,7 @@ from tests.sites import (
     begin,
     environ_of,
     eventually,
+    in_child,
     leased,
     on_threads,
     site_of,
@@ -149,22 +147,6 @@ def test_what_a_failing_factory_had_made_is_freed_without_the_collector(monkeypa
 
 
 # Forks
-
-
-def in_child(what: object) -> int:
-    """Run something in a forked child, within a deadline, and return 0 if it held."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # from Python 3.12 on: this process has threads
-        pid = os.fork()
-    if pid == 0:
-        signal.alarm(20)
-        try:
-            assert callable(what)
-            what()
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_a_forked_child_leases_again_with_a_build_of_its_own(pool: Pool, factory: Factory) -> None:

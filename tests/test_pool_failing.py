@@ -128,7 +128,7 @@ def test_it_is_reported_when_failing_begins_and_each_time_it_was_built(
 
 
 def test_failing_begins_once_for_each_revision() -> None:
-    builds = Builds(1)
+    builds = Builds(Limits(builders=1))
 
     def build(revision: int) -> Build:
         return Build("acme", replace(ACME, revision=revision), "", lambda _: None)
@@ -171,7 +171,7 @@ def test_retiring_a_tenant_forgets_that_it_failed(pools: Callable[..., Pool], fa
 
 
 def test_failures_are_not_remembered_without_end() -> None:
-    builds = Builds(1)
+    builds = Builds(Limits(builders=1))
     for number in range(REMEMBERED + 10):
         build = Build(f"tenant{number}", Wanted(f"tenant{number}"), "", lambda _: None)
         assert builds.failed(build, ValueError("no"))

@@ -144,7 +144,9 @@ def test_closing_closes_every_connection_even_one_in_use_and_may_be_done_twice(p
     lent.close()
     watch.close()
     assert descriptors(path) == 0
-    for question in (registry.revision, watch.version, lambda: registry.find(subdomain("acme"))):
+    with pytest.raises(Unavailable, match="found right now"):  # a visitor is told no more
+        registry.find(subdomain("acme"))
+    for question in (registry.revision, watch.version, registry.look):
         with pytest.raises(Unavailable, match="is closed"):
             question()
 

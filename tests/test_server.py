@@ -4,7 +4,6 @@ import socket
 import struct
 import sys
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from io import BytesIO
@@ -15,7 +14,20 @@ import pytest
 
 from tenantry.errors import Invalid, Unavailable
 from tenantry.server import Server
-from tests.servers import PATIENCE, Client, Environ, Start, Town, hello, open_server, options, serving, text, until
+from tests.servers import (
+    ASKS,
+    PATIENCE,
+    Client,
+    Environ,
+    Start,
+    Town,
+    hello,
+    open_server,
+    options,
+    serving,
+    text,
+    until,
+)
 
 
 @pytest.fixture(name="town")
@@ -223,12 +235,12 @@ def test_a_host_that_is_not_this_machines_is_invalid(host: str) -> None:
     if host == "[::1":
         host = "[::1]x"
     with pytest.raises(Invalid):
-        Server(hello, options(host=host), lambda _headers, _target: None)
+        Server(hello, options(host=host), ASKS)
 
 
 def test_port_0_picks_one_free_port_for_all_addresses_of_a_host() -> None:
     """`localhost` may be an IPv4 and an IPv6 address; both answer on the port that the server names."""
-    server = Server(hello, options(host="localhost"), lambda _headers, _target: None)
+    server = Server(hello, options(host="localhost"), ASKS)
     thread = threading.Thread(target=server.run)
     thread.start()
     assert server.port > 0
@@ -258,7 +270,7 @@ def test_an_ipv6_address_can_be_served() -> None:
 
 def test_inherited_sockets_are_served_and_a_restart_on_them_loses_nobody(tmp_path: Path) -> None:
     """A second server on copies of the listening sockets answers who knocks after the first has gone."""
-    first = open_server(hello, lambda _headers, _target: None)
+    first = open_server(hello, ASKS)
     first.close()
     tcp = socket.create_server(("127.0.0.1", first.port))
     unix = socket.socket(socket.AF_UNIX)
@@ -299,7 +311,7 @@ def test_after_run_every_descriptor_and_thread_is_gone(town: Town) -> None:
                 until(lambda: town.runs.count("/park") == 2)
                 town.future = Future()
     assert descriptors() == before
-    server = open_server(hello, lambda _headers, _target: None)
+    server = open_server(hello, ASKS)
     server.close()
     server.close()
     with pytest.raises(OSError, match="not supported"):
@@ -307,41 +319,3 @@ def test_after_run_every_descriptor_and_thread_is_gone(town: Town) -> None:
     with pytest.raises(Unavailable), serving(hello) as site:
         open_server(hello, lambda _headers, _target: None, port=site.port)
     assert descriptors() == before
-
-
-# Clients that do not move.
-
-
-def test_a_client_that_does_not_read_is_closed_and_its_worker_freed() -> None:
-    """A response whose output has not moved for half a minute ends; what moves or waits for its turn stays."""
-
-    def application(environ: Environ, start: Start) -> Iterator[bytes]:
-        start("200 OK", [("Content-Type", "text/plain")])
-        for _ in range(40 if environ["PATH_INFO"] == "/large" else 1):
-            yield b"x" * (1 << 20)
-
-    with serving(application, threads=1) as site:
-        stuck, idle = site.ask("/large"), site.ask("/small")
-        listener = site.server._listeners[0]
-        until(lambda: any(channel.total_outbufs_len > 16 << 20 for channel in listener.active_channels.values()))
-        site.load(running=1, waiting=1)
-        site.on_loop(lambda: listener.maintenance(time.time() + 29))
-        site.load(running=1, waiting=1)
-        site.on_loop(lambda: listener.maintenance(time.time() + 31))
-        assert len(idle.answer()[2]) == 1 << 20
-        site.load()
-        site.on_loop(lambda: listener.maintenance(time.time() + 31))
-        assert idle.closed()
-        stuck.close()
-
-
-def test_the_limit_of_connections_holds_and_lets_in_again() -> None:
-    """Past the limit nobody is accepted; when a connection closes the next one is served."""
-    with serving(hello, connections=3) as site:
-        clients = [site.client() for _ in range(3)]
-        assert [client.ask("/").answer()[0] for client in clients] == [200] * 3
-        late = site.ask("/")
-        assert clients[0].ask("/").answer()[0] == 200
-        assert len(site.server._listeners[0].active_channels) == 3
-        clients[0].close()
-        assert late.answer()[0] == 200

@@ -30,6 +30,16 @@ def test_a_hanging_tenant_does_not_delay_another_and_its_surplus_is_answered_lat
         assert [client.answer()[2] for client in hanging] == [b"answer to /hold"] * 6
 
 
+def test_twenty_tenants_that_hang_slow_nobody(town: Town) -> None:
+    """Forty requests of twenty tenants hang on a server of eight threads, and another tenant is answered."""
+    with serving(town, threads=8) as site:
+        hanging = [site.ask("/hold", f"loud-{number % 20}") for number in range(40)]
+        site.load(running=40)
+        assert [site.get("/", "good") for _ in range(20)] == [b"answer to /"] * 20
+        town.release.set()
+        assert [client.answer()[2] for client in hanging] == [b"answer to /hold"] * 40
+
+
 def test_with_no_room_to_wait_a_request_is_refused_at_once(town: Town) -> None:
     """The application hears that the lane is full while all workers of the tenant hang."""
     with serving(town, threads=2, lane_size=1) as site:

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -95,6 +96,138 @@ def test_a_stopping_server_answers_who_has_knocked_already(town: Town) -> None:
         assert [pipelined.answer()[1].get("connection") for _ in range(2)] == [None, "close"]
 
 
+def test_who_waits_for_a_turn_is_not_refused_once_the_server_stops(town: Town) -> None:
+    """Neither for having waited for longer than ever, nor for want of room; new ones do not come any more."""
+    with serving(town, lane_size=1, lane_wait=0.3, linger=PATIENCE) as site:
+        held = [site.ask("/hold") for _ in range(2)]
+        site.load(running=2)
+        held.append(site.ask("/hold"))
+        site.load(running=2, waiting=1)
+        knocked: list[Client] = []
+
+        def knock() -> None:
+            knocked.extend(site.ask("/hold") for _ in range(5))
+            site.server.stop()
+
+        site.on_loop(knock)
+        site.load(running=2, waiting=6)
+        threading.Event().wait(0.4)  # past the time after which they would be refused
+        town.release.set()
+        assert [client.answer()[0] for client in (*held, *knocked)] == [200] * 8
+
+
+def test_who_is_parked_waits_no_longer_than_ever(town: Town) -> None:
+    """A build that hangs does not hold up the end."""
+    with serving(town, lane_wait=0.2) as site:
+        parked = site.ask("/park")
+        site.load(waiting=1)
+        site.server.stop()
+        assert parked.answer()[0] == 503
+
+
+def test_who_has_knocked_is_let_in_although_there_are_connections_enough(town: Town) -> None:
+    """All that the listening socket holds would be broken with its end."""
+    with serving(town, connections=3) as site:
+        held = [site.ask("/hold") for _ in range(3)]
+        until(lambda: site.server.load().running + site.server.load().waiting == 3)
+        knocked: list[Client] = []
+
+        def knock() -> None:
+            knocked.extend(site.ask(f"/{number}") for number in range(3))
+            site.server.stop()
+
+        site.on_loop(knock)
+        site.deaf()
+        town.release.set()
+        assert [client.answer()[0] for client in (*held, *knocked)] == [200] * 6
+
+
+def test_a_connection_that_is_kept_has_one_more_answer_which_says_that_it_is_the_last() -> None:
+    """Its next request may be on its way when the server stops; one idle for longer is closed."""
+    with serving(hello, linger=PATIENCE) as site:
+        kept, fresh = site.ask("/"), site.client()
+        assert "connection" not in kept.answer()[1]
+        site.on_loop(site.server.stop)
+        site.deaf()
+        for client in (kept, fresh):
+            assert client.ask("/").answer()[1]["connection"] == "close"
+            assert client.closed()
+
+
+def test_a_body_that_was_announced_and_asked_for_is_awaited(town: Town) -> None:
+    """A client that waits to be told to go on has begun as well."""
+    with serving(town, admit=lambda _headers, _target: 100) as site:
+        client = site.client().send(
+            b"POST / HTTP/1.1\r\nHost: acme\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue"
+        site.server.stop()
+        site.deaf()
+        assert client.send(b"12345").answer()[0] == 200
+        assert b"12345" in town.bodies
+
+
+def test_it_is_told_when_a_server_begins_to_answer_and_when_to_stop() -> None:
+    """Once each, in this order; a stop that comes first is heard all the same."""
+    told: list[str] = []
+    server = open_server(hello, lambda _headers, _target: None)
+    server.stop()
+    assert server.run(serving=lambda: told.append("serving"), stopping=lambda: told.append("stopping")) == 0
+    assert told == ["serving", "stopping"]
+
+
+# Leaving.
+
+
+def test_a_server_that_leaves_lets_the_other_one_have_who_knocks(town: Town) -> None:
+    """What it has begun it finishes; its connections have their next answer from it, however long that takes."""
+    with (
+        socket.create_server(("127.0.0.1", free_port())) as shared,
+        serving(town, sockets=[shared.dup()], linger=0.0) as site,
+    ):
+        held, kept = site.ask("/hold"), site.ask("/")
+        assert kept.answer()[0] == 200
+        site.load(running=1)
+        site.on_loop(site.server.leave)
+        until(lambda: not site.server.descriptors())
+        knocked = site.ask("/")
+        assert kept.ask("/").answer()[1]["connection"] == "close"
+        town.release.set()
+        assert held.answer()[2] == b"answer to /hold"
+        site.thread.join(PATIENCE)
+        assert site.code == 0
+        with serving(hello, sockets=[shared.dup()]):
+            assert knocked.answer()[2] == b"hello"
+
+
+def test_a_server_that_leaves_can_be_told_to_hurry(town: Town) -> None:
+    """Idle connections hold up who leaves, not who stops; neither is an idle one a reason to have failed."""
+    for hurry, drain in ((True, PATIENCE), (False, 0.3)):
+        with serving(hello, linger=0.0, drain=drain) as site:
+            kept = site.ask("/")
+            assert kept.answer()[0] == 200
+            site.on_loop(site.server.leave)
+            site.deaf()
+            if hurry:
+                assert site.code is None
+                site.server.stop()
+            assert kept.closed()
+            site.thread.join(PATIENCE)
+            assert site.code == 0
+
+
+def test_a_server_can_be_visited_whoever_else_listens_on_its_socket() -> None:
+    """The connection is its own, not one of the socket that it shares."""
+    with (
+        socket.create_server(("127.0.0.1", free_port())) as shared,
+        serving(hello, sockets=[shared.dup()]) as site,
+        site.server.visit() as sock,
+    ):
+        sock.settimeout(PATIENCE)
+        sock.sendall(b"GET / HTTP/1.0\r\nHost: acme\r\n\r\n")
+        assert b"".join(iter(lambda: sock.recv(4096), b"")).endswith(b"hello")
+
+
 def test_a_server_that_cannot_finish_in_time_gives_up(town: Town) -> None:
     """After `drain` seconds with a request still running the exit code is 75 and the connection is closed."""
     with serving(town, code=75, drain=0.1) as site:
@@ -138,7 +271,7 @@ def test_sigterm_on_the_main_thread_drains_and_the_handlers_are_put_back(town: T
 
 CHILD = """
 import sys, threading
-from tenantry.server import Options, Server
+from tenantry.server import Asks, Options, Server
 release = threading.Event()
 def application(environ, start):
     if environ["PATH_INFO"] == "/hold":
@@ -149,7 +282,7 @@ def application(environ, start):
     return [b"hello"]
 options = Options(host="127.0.0.1", port=int(sys.argv[1]), threads=4, connections=100, max_header=4096, max_body=0,
     lane_size=10, lane_wait=9.0, drain=9.0, trust_proxy=False)
-server = Server(application, options, lambda headers, target: target)
+server = Server(application, options, Asks(lane=lambda headers, target: target, admit=lambda headers, target: None))
 print("ready", flush=True)
 sys.exit(server.run())
 """

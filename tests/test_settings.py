@@ -77,6 +77,8 @@ def test_settings_cannot_be_changed() -> None:
         ("APPLICATION", ""),
         ("THREADS", "0"),
         ("MAX_BODY", str((1 << 40) + 1)),
+        *(("QUOTA", text) for text in ("", "lots", "-1", "1.5", "5 XB", "5000 TB")),
+        *(("RATE", text) for text in ("100", "0/second", "5/day", "5/seconds")),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "INFO"),
     ],
@@ -94,8 +96,22 @@ def test_a_value_that_makes_no_sense_is_refused_with_its_key_and_where_it_stands
 
 
 def test_a_number_is_told_its_range(tmp_path: Path) -> None:
-    with pytest.raises(Invalid, match="must be a number from 0 to 1099511627776"):
-        read(tmp_path, {"TENANTRY_MAX_BODY": "lots"})
+    with pytest.raises(Invalid, match="must be a number from 0 to 65535"):
+        read(tmp_path, {"TENANTRY_PORT": "lots"})
+
+
+def test_a_size_may_have_a_unit(tmp_path: Path) -> None:
+    known = read(tmp_path, {"TENANTRY_MAX_BODY": "2 MiB", "TENANTRY_QUOTA": "1.5GB"}).settings
+    assert (known.max_body, known.quota) == (2 << 20, 1_500_000_000)
+    with pytest.raises(Invalid, match="must be at most 1099511627776 bytes"):
+        read(tmp_path, {"TENANTRY_MAX_BODY": "2 TiB"})
+
+
+def test_a_rate_is_a_number_in_a_time(tmp_path: Path) -> None:
+    assert read(tmp_path, {"TENANTRY_RATE": " 100/second "}).settings.rate == "100/second"
+    assert read(tmp_path, {"TENANTRY_RATE": ""}).settings.rate == ""
+    with pytest.raises(Invalid, match="must be such as 100/second"):
+        read(tmp_path, {"TENANTRY_RATE": "100"})
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,16 @@ from hypothesis import strategies as st
 from jinja2 import DictLoader
 from werkzeug.routing import BaseConverter, Map, Rule
 
-from tenantry.builder.sharing import Shared, SharedRule, SharedTemplates, building, install
+from tenantry import log
+from tenantry.builder.sharing import Shared, SharedRule, SharedTemplates, install
 from tests.sites import on_threads
 
 install()
+
+
+def building(uid: str) -> AbstractContextManager[None]:
+    """Do as the builder does while the factory of a tenant runs."""
+    return log.building(log.Mark("", uid, log.Listeners()))
 
 
 @pytest.fixture

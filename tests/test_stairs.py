@@ -3,11 +3,14 @@
 import ast
 import subprocess
 import sysconfig
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.docs_runner import rows, section
 
 ROOT = Path(__file__).resolve().parent.parent
 HOUSE = ROOT / "platform" / "tenantry"
@@ -21,7 +24,7 @@ ROOMS_OF = {
     "flask": {"builder"},
     "flask_sqlalchemy": set[str](),
     "idna": {"address"},
-    "pythonjsonlogger": {"log"},
+    "limits": {"meters"},
     "rich": {"cli"},
     "sqlalchemy": {"registry", "databases", "schema", "builder"},
     "tomlkit": {"operations"},
@@ -47,6 +50,14 @@ def imported(node: ast.AST) -> Iterator[tuple[int, str]]:
             yield from ((inner.lineno, alias.name) for alias in inner.names)
         elif isinstance(inner, ast.ImportFrom) and inner.module and not inner.level:
             yield inner.lineno, inner.module
+
+
+def test_the_table_of_rooms_is_the_contract() -> None:
+    """Each room stands there once, on the floor that the contract gives it, and no room that there is not."""
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"][0]
+    floors = [layer.split(" | ") for layer in reversed(contract["layers"])]
+    table = [(int(row[0]), row[1].strip("`")) for row in rows(section(ROOT / "docs" / "architecture.md", "Rooms"))]
+    assert sorted(table) == sorted((floor, name) for floor, names in enumerate(floors) for name in names)
 
 
 def test_imports_go_down_only() -> None:

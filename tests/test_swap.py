@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from contextvars import Context
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -149,7 +150,7 @@ def test_an_application_that_cannot_be_had_does_not_end_the_one_that_serves(
 def test_a_stream_under_way_ends_on_the_old_one_while_the_new_one_serves(site: Shown, ended: list[str]) -> None:
     """Drained, the old one is disposed of."""
     lease = site.lease()
-    stream = begin(lease.app, environ_of("acme.localhost", "/stream"))
+    stream = Context().run(begin, lease.app, environ_of("acme.localhost", "/stream"))
     pieces = iter(stream.body)
     first = next(pieces)
     site.change('COLOUR = "blue"')

@@ -182,7 +182,7 @@ def domain(text: str) -> str:
     if set(text) & set("/:@?#"):
         raise Invalid(f"{shown(text)} is not a domain.", hint="Give the name alone: no http://, no port, no path.")
     try:
-        name = host(idna.encode(text.strip().lower().removesuffix("."), uts46=False).decode("ascii"))
+        name = host(idna.encode(text.strip().lower(), uts46=False).decode("ascii"))
     except idna.IDNAError as error:
         raise Invalid(f"{shown(text)} is not a domain: {error}.", hint="Give it as example.com.") from error
     if "." not in name or is_local(name):

@@ -12,13 +12,13 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from tenantry import address
+from tenantry import address, forks, log
 from tenantry.errors import Unavailable, Unknown, reason
 
 if TYPE_CHECKING:
@@ -31,11 +31,15 @@ DEFAULTS = "config.toml"
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """One application: its factory, and the folder of its code. It is shared by all its tenants and never changes."""
+    """One application: its factory, and the folder of its code. It is shared by all its tenants and never changes.
+
+    `listeners` are the log handlers that its modules added when they were imported.
+    """
 
     name: str
     factory: "Callable[..., WSGIApplication]"
     folder: Path
+    listeners: log.Listeners = field(default_factory=log.Listeners, compare=False, repr=False)
 
     @property
     def migrations(self) -> Path | None:
@@ -59,6 +63,11 @@ class Catalog:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[str, Application] = {}
+        self.renew()
+        forks.renewed(self)
+
+    def renew(self) -> None:
+        """Import with locks that no other thread holds: at first, and in a forked child."""
         self._lock = threading.Lock()
         # One lock a module: an application that is slow to import keeps none but its own tenants waiting.
         self._importing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -87,7 +96,8 @@ class Catalog:
             known = self._known.get(name)
             if known is None:
                 found = self._imported(name, module)
-                known = self._known[name] = Application(name, _factory(name, found, factory), _folder(found))
+                made = _factory(name, found, factory)
+                known = self._known[name] = Application(name, made, _folder(found), log.imported(module))
         return known
 
     def _spelled(self, name: str) -> tuple[str, str]:
@@ -112,11 +122,13 @@ class Catalog:
         before = set(sys.modules)
         importlib.invalidate_caches()
         try:
-            return importlib.import_module(module)
+            with log.building(log.Mark(listeners=log.imported(module))):
+                return importlib.import_module(module)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             _forget(module, before)
+            log.imported(module).clear()
             if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
                 raise Unknown(f"There is no module {error.name!r} for the application {name!r}.") from error
             raise Unavailable(

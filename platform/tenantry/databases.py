@@ -4,14 +4,18 @@ import os
 import re
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Engine, event, make_url
+from sqlalchemy.pool import QueuePool
 
+from tenantry import forks
 from tenantry.errors import Invalid, Refused, Unavailable, Unknown
 from tenantry.placement import Placement, beside, sync
 
@@ -111,8 +115,66 @@ def tune(engine: Engine) -> None:
     Write-ahead log, synchronous NORMAL (a crash of the machine may cost the last commits, never the database), foreign
     keys checked, five seconds of patience with other writers.
     """
-    if engine.dialect.name == "sqlite" and not event.contains(engine, "connect", _connected):
+    if engine.dialect.name == "sqlite" and engine not in _counted:
+        count = _counted[engine] = Opened()
         event.listen(engine, "connect", _connected)
+        event.listen(engine, "connect", count.opened)
+        event.listen(engine, "close", count.closed)
+
+
+class Opened:
+    """How many connections of an SQLite file are open, and how many that were closed still hold a descriptor each.
+
+    SQLite keeps those until the last connection is closed, for to close one drops the locks of all on that file.
+    """
+
+    def __init__(self) -> None:
+        self._open = self._spare = 0
+        self.renew()
+        forks.renewed(self)
+
+    def renew(self) -> None:
+        """Make a lock that no other thread holds: at first, and in a forked child."""
+        self._lock = threading.RLock()  # a connection may be closed by the garbage collector, in the middle of this
+
+    def opened(self, *_: object) -> None:
+        """Count one that was opened, into a descriptor that was kept if there is one."""
+        with self._lock:
+            self._open += 1
+            self._spare = max(0, self._spare - 1)
+
+    def closed(self, *_: object) -> None:
+        """Count one that was closed."""
+        with self._lock:
+            self._open -= 1
+            self._spare = self._spare + 1 if self._open else 0
+
+    def weight(self) -> int:
+        """Return the sum of both."""
+        return self._open + self._spare
+
+
+def rest(engine: Engine) -> None:
+    """Close the connections that nobody uses right now; one that is in use comes back to where it was taken from.
+
+    An engine that is disposed of forgets that place: what is in use then stays open, whoever gives it back, until a
+    garbage collection finds it.
+    """
+    if isinstance(engine.pool, QueuePool):
+        engine.pool.dispose()
+    else:
+        engine.dispose()
+
+
+def weight(engine: Engine) -> int:
+    """Tell about how many connections an engine has open right now, what SQLite keeps of closed ones included."""
+    count = _counted.get(engine)
+    if count is not None:
+        return count.weight()
+    return engine.pool.checkedin() if isinstance(engine.pool, QueuePool) else 1
+
+
+_counted: WeakKeyDictionary[Engine, Opened] = WeakKeyDictionary()
 
 
 def _connected(raw: Any, _record: object) -> None:

@@ -1,12 +1,12 @@
 """The directory: addresses found lately, kept true by following the registry."""
 
-import os
 import threading
 from collections.abc import Callable, Collection
 from itertools import islice
-from weakref import WeakSet
 
+from tenantry import forks
 from tenantry.address import Address, Kind
+from tenantry.errors import Unavailable
 from tenantry.tenant import Tenant
 
 # Each takes half a KiB at most, the tables of full dictionaries included: about 32 MiB in all.
@@ -19,16 +19,21 @@ class Directory:
     Reading takes no lock. What was found is kept only if nothing changed since the search began: `forget` counts up a
     generation, and a find that began in an older one is answered and not kept. Nor is an address at which its tenant is
     not served: an old name leads to the new one until its grace ends, which no change in the registry tells.
+
+    While the registry is away nobody is forgotten for room, since nobody could be found again; once it has been away
+    for too long, whoever follows it closes the directory.
     """
 
     def __init__(self, find: Callable[[Address], Tenant], bound: int = BOUND) -> None:
         self._find = find
         self._bound = bound
         self._generation = 0
-        self._begin()
-        _directories.add(self)
+        self._held = False
+        self._closed = False
+        self.renew()
+        forks.renewed(self)
 
-    def _begin(self) -> None:
+    def renew(self) -> None:
         """Begin with nothing: at first, and in a forked child, which may have inherited a lock that nobody opens."""
         self._lock = threading.Lock()
         self._known: dict[Kind, dict[str, Tenant]] = {kind: {} for kind in Kind}
@@ -42,12 +47,14 @@ class Directory:
         tenant = self._known[kind].get(value)
         if tenant is not None:
             return tenant
+        if self._closed:
+            raise Unavailable("This site cannot be found right now.", hint="Please try again later.", retry_after=30)
         generation = self._generation
         tenant = self._find(Address(kind, value))
         home = tenant.home(kind, value)
         if home == value:
             with self._lock:
-                if generation == self._generation:
+                if generation == self._generation and not (self._held and len(self) >= self._bound):
                     self._keep(kind, home, tenant)
         return tenant
 
@@ -55,6 +62,19 @@ class Directory:
         """Tell the uid of who was last found at an address, from memory alone; not forgotten when that one changes."""
         tenant = self._known[kind].get(value)
         return self._last[kind].get(value) if tenant is None else tenant.uid
+
+    def hold(self, away: bool) -> None:
+        """Forget nobody for room while the registry is `away`."""
+        self._held = away
+
+    def close(self) -> None:
+        """Forget everybody and find nobody any more, until it is opened again."""
+        self._closed = True
+        self.forget()
+
+    def open(self) -> None:
+        """Find tenants again."""
+        self._closed = False
 
     def _keep(self, kind: Kind, value: str, tenant: Tenant) -> None:
         """Keep a tenant at `value`, best the very text that the tenant holds: then it is in memory once."""
@@ -99,14 +119,3 @@ class Directory:
 
 def _each(values: str | tuple[str, ...]) -> tuple[str, ...]:
     return (values,) if isinstance(values, str) else values
-
-
-_directories: WeakSet[Directory] = WeakSet()
-
-
-def _after_fork() -> None:
-    for directory in list(_directories):
-        directory._begin()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -7,6 +7,7 @@ be shown: the gateway makes a page of it, the command line a line and an exit co
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,27 @@ class Refused(TenantryError):
         self.overridable = overridable
 
 
+class Shortage(Enum):
+    """What a tenant has too little of for a request: requests in a time, room on the disk, bytes that a body may have.
+
+    Only of the first there is more in a while.
+    """
+
+    RATE = auto()
+    ROOM = auto()
+    BODY = auto()
+
+
 class Unavailable(TenantryError):
     """It is there and may be used, only not now.
 
     `retry_after` is in seconds. `awaits`, when given, is the build that would make it available: whoever can wait
     without holding a thread may wait for that future instead of passing the error on. `bypass`, when set, gives to who
-    shows it the right secret what this error denies, and raises the error again to anybody else.
+    shows it the right secret what this error denies, and raises the error again to anybody else. `short` tells what a
+    tenant has too little of.
     """
+
+    short: Shortage | None = None
 
     def __init__(self, says: str, *, hint: str = "", retry_after: int = 5, awaits: "Future[Any] | None" = None) -> None:
         super().__init__(says, hint=hint)

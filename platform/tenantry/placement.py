@@ -2,15 +2,15 @@
 
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tenantry.errors import Unavailable
+from tenantry.locks import take
 
-_PAUSE = 0.05
+__all__ = ["Hold", "Instance", "Placement", "beside", "naming", "sync"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Hold:
     def take(cls, placement: Placement, how: int, seconds: float = 0.0) -> "Hold":
         """Take the lock shared or exclusively (`fcntl.LOCK_*`), waiting at most `seconds`, or raise Unavailable."""
         try:
-            descriptor = _lock(placement.lock, os.O_RDWR | os.O_CREAT, how, seconds, _PAUSE)
+            descriptor = take(placement.lock, os.O_RDWR | os.O_CREAT, how, seconds)
         except OSError as error:
             raise Unavailable(
                 f"The placement {placement.folder} cannot be locked: {error.strerror}.",
@@ -188,38 +188,3 @@ def sync(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-@contextmanager
-def locked(folder: Path, seconds: float = 60.0) -> Iterator[None]:
-    """Be the only one, thread or process, who makes files in `folder`; wait at most `seconds`, or raise Unavailable."""
-    try:
-        descriptor = _lock(folder, os.O_RDONLY | os.O_DIRECTORY, fcntl.LOCK_EX, seconds, _PAUSE / 10)
-    except OSError as error:
-        raise Unavailable(
-            f"The folder {folder} cannot be used: {error.strerror}.", hint="See tenantry doctor."
-        ) from error
-    if descriptor is None:
-        raise Unavailable(f"The folder {folder} is locked by another process.", hint="Try again in a moment.")
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(path: Path, flags: int, how: int, seconds: float, pause: float) -> int | None:
-    """Open a file or a folder and lock it; None if others have it for all these seconds. Closing it is letting go."""
-    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + seconds
-    try:
-        while True:
-            with suppress(BlockingIOError):
-                fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-                return descriptor
-            if time.monotonic() >= deadline:
-                os.close(descriptor)
-                return None
-            time.sleep(pause)
-    except BaseException:
-        os.close(descriptor)
-        raise

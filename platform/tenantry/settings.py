@@ -10,7 +10,7 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from tenantry import address
+from tenantry import address, policy
 from tenantry.errors import Invalid
 
 PREFIX = "TENANTRY_"
@@ -38,6 +38,20 @@ def _choice(*words: str) -> Converter:
         if text not in words:
             raise ValueError(f"must be {' or '.join(words)}")
         return text
+
+    return convert
+
+
+def _rate(text: str) -> str:
+    return policy.rate(text.strip())
+
+
+def _size(most: int) -> Converter:
+    def convert(text: str) -> int:
+        value = policy.size(text)
+        if value > most:
+            raise ValueError(f"must be at most {most} bytes")
+        return value
 
     return convert
 
@@ -80,7 +94,7 @@ class Settings:
         _choice("http", "https"),
         "How visitors reach the platform; https makes cookies Secure and __Host-.",
     )
-    host: str = _setting("127.0.0.1", _text, "The address on which the server listens.")
+    host: str = _setting("127.0.0.1", _text, "The address on which the server listens, or `unix:/path` of a socket.")
     port: int = _setting(8000, _number(0, 65535), "The port on which the server listens; 0 picks a free one.")
     public_port: int = _setting(
         0,
@@ -105,7 +119,13 @@ class Settings:
     threads: int = _setting(8, _number(1, 256), "Threads that answer requests; at most half of them for one tenant.")
     connections: int = _setting(1000, _number(10, 100000), "Open connections past which no more are accepted.")
     max_header: int = _setting(32768, _number(4096, 1 << 20), "The largest request header, in bytes.")
-    max_body: int = _setting(16 << 20, _number(0, 1 << 40), "The largest request body, in bytes.")
+    max_body: int = _setting(16 << 20, _size(1 << 40), "The largest request body, in bytes.")
+    header_wait: float = _setting(10.0, _number(0.1, 600, float), "How long a client may take to send a header.")
+    body_wait: float = _setting(
+        30.0, _number(0.1, 600, float), "How long a client may take for each 64 KiB of a body, or for its rest."
+    )
+    send_wait: float = _setting(30.0, _number(0.1, 600, float), "How long a client may take none of what is sent.")
+    keep_alive: float = _setting(30.0, _number(0.1, 600, float), "How long a connection may be idle between requests.")
     lane_size: int = _setting(512, _number(1, 100000), "Requests that may wait outside threads, over all tenants.")
     lane_wait: float = _setting(5.0, _number(0.1, 600, float), "How long a request may wait in its lane.")
     drain: float = _setting(30.0, _number(0, 3600, float), "How long a stopping server finishes what it has begun.")
@@ -115,6 +135,11 @@ class Settings:
     in_flight: int = _setting(128, _number(1, 10000), "Requests that one live application answers at a time.")
     build_deadline: float = _setting(30.0, _number(0.1, 3600, float), "How long building an application may take.")
     build_wait: float = _setting(5.0, _number(0.1, 600, float), "How long a request waits for its application's build.")
+    rate: str = _setting("", _rate, "Requests to one tenant, such as 100/second or 5000/minute; empty is no limit.")
+    quota: int = _setting(0, _size(policy.LARGEST), "Bytes that one tenant may keep on the disk; 0 is no limit.")
+    memory: int = _setting(
+        0, _number(0, 1 << 30), "MiB of memory above which idle live applications are let go; 0 is no target."
+    )
     middleware: tuple[str, ...] = _setting(
         (),
         _words,
@@ -126,6 +151,8 @@ class Settings:
         "How a log line looks; auto is text on a terminal and JSON elsewhere.",
     )
     log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "The least level that is logged.")
+
+    access_log: str = _setting("on", _choice("on", "off"), "Whether each request is a line of the log: on or off.")
 
     def url(self, where: address.Address) -> str:
         """Spell the public address of a tenant, ending in a slash."""

@@ -45,6 +45,21 @@ class Figure:
         return {**asdict(self), "met": self.met}
 
 
+def never(name: str, what: str, wrong: Sequence[object], tried: int, detail: str = "") -> Figure:
+    """Make a figure of what is to happen never, in so many tries; the first that did is told."""
+    first = f"first: {wrong[0]}" if wrong else ""
+    return Figure(
+        name=name,
+        what=what,
+        unit=f"of {tried:,}",
+        measured=len(wrong),
+        baseline=None,
+        value=len(wrong),
+        reach=Reach(limit=0, unit=""),
+        detail="; ".join(filter(None, (detail, first))),
+    )
+
+
 def ratio(measured: float, baseline: float) -> float:
     """Divide; nothing measured against no baseline at all is as bad as can be."""
     return measured / baseline if baseline > 0 else float("inf")

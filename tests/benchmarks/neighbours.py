@@ -1,6 +1,7 @@
-"""A warm tenant's p99 while another one's factory sleeps, and while twenty clients each hang on two neighbours."""
+"""A warm tenant's p99 while another one's factory sleeps, while two neighbours hang, or twenty, or flood it."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from math import ceil
@@ -11,10 +12,16 @@ from tests.benchmarks import children, load, places
 from tests.benchmarks.applications import hanging, hello, name_of, slow
 from tests.benchmarks.figure import Effort, Figure, Reach, ratio
 from tests.benchmarks.load import Load, Wave
+from tests.benchmarks.visitor import Visitor
 
 _WARM = "warm"
 _HANGING = ("hang-a", "hang-b")
 _CLIENTS = 20
+# Many neighbours, and how many clients each of them has.
+_MANY, _EACH = 20, 2
+_ALL_HANG = tuple(f"hang-{number:02}" for number in range(_MANY))
+_FLOODS = tuple(f"flood-{number:02}" for number in range(_MANY))
+_FLOOD = Wave(host=f"flood-%02d.{places.DOMAIN}", hosts=_MANY, connections=_MANY * _EACH, threads=1)
 _SECONDS = 2.0
 _WAVE = Wave(host=f"{_WARM}.{places.DOMAIN}", connections=4, threads=1)
 
@@ -26,13 +33,19 @@ def measure(effort: Effort, folder: Path) -> list[Figure]:
     rounds, count = effort.choose(7, 1), effort.choose(100, 10)
     places.fill(folder, count, name_of(slow), {"BUILD_SECONDS": _SECONDS})
     with places.desk(folder) as operations:
-        places.add(operations, _WARM, name_of(hello))
-        for name in _HANGING:
+        for name in (_WARM, *_FLOODS):
+            places.add(operations, name, name_of(hello))
+        for name in (*_HANGING, *_ALL_HANG):
             places.add(operations, name, name_of(hanging), HANG_SECONDS=_SECONDS)
-    nuisances = {"a sleeping factory": Cold(count).crowd, "two hanging neighbours": _hang}
+    nuisances: dict[str, Nuisance] = {
+        "a sleeping factory": Cold(count).crowd,
+        "two hanging neighbours": partial(_hang, _HANGING, _CLIENTS),
+        "twenty hanging neighbours": partial(_hang, _ALL_HANG, _EACH),
+    }
     with children.tenantry(folder) as server:
         seconds = _settle(server.port, effort)
-        return [_figure(what, nuisance, server.port, (rounds, seconds)) for what, nuisance in nuisances.items()]
+        found = [_figure(what, nuisance, server.port, (rounds, seconds)) for what, nuisance in nuisances.items()]
+        return [*found, _onset(server.port, rounds), _flooded(server.port, rounds, effort.choose(20, 2))]
 
 
 class Cold:
@@ -59,23 +72,78 @@ class Cold:
 
 
 @contextmanager
-def _hang(port: int) -> Iterator[None]:
+def _hang(names: Sequence[str], clients: int, port: int) -> Iterator[None]:
     """Keep so many clients asking each of the hanging neighbours."""
     with ExitStack() as crowds:
-        for name in _HANGING:
+        for name in names:
             host = f"{name}.{places.DOMAIN}"
-            crowds.enter_context(load.crowd(partial(load.get, port, host), _CLIENTS))
+            crowds.enter_context(load.crowd(partial(load.get, port, host), clients))
         yield
 
 
 def _settle(port: int, effort: Effort) -> int:
     """Make every tenant warm that is to be, and return how long wrk takes for the requests of a round."""
-    load.warm(port, [f"{_WARM}.{places.DOMAIN}"])
-    for name in _HANGING:
-        assert load.get(port, f"{name}.{places.DOMAIN}", "/ready") == 200
+    load.warm(port, [f"{name}.{places.DOMAIN}" for name in (_WARM, *_FLOODS)])
+    _ready(port, (*_HANGING, *_ALL_HANG), 1)
     rate = _WAVE.on(port, 1).rate
     # A third more, since the neighbours may cost throughput.
     return ceil(effort.choose(5000, 500) * 1.33 / rate)
+
+
+def _ready(port: int, names: Sequence[str], times: int) -> None:
+    """Have tenants that can hang answer at once, so often."""
+    for name in [*names] * times:
+        assert load.get(port, f"{name}.{places.DOMAIN}", "/ready") == 200
+
+
+def _onset(port: int, rounds: int) -> Figure:
+    """Measure how long anybody waits when twenty tenants, all of them quick until then, begin to hang at one moment."""
+    longest, calm = [], []
+    for _ in range(rounds):
+        _ready(port, _ALL_HANG, 12)  # after which nobody remembers that they ever were slow
+        calm.append(Visitor(port, f"{_WARM}.{places.DOMAIN}").visit(_SECONDS).part(1))
+        with Visitor(port, f"{_WARM}.{places.DOMAIN}").visiting() as visitor:
+            before = len(visitor.taken)
+            with _hang(_ALL_HANG, _EACH, port):
+                time.sleep(_SECONDS)
+        assert len(visitor.taken) > before
+        assert not visitor.lost
+        longest.append(visitor.part(1))
+    return Figure(
+        name="when twenty neighbours begin to hang",
+        what="the longest that a visitor of a warm tenant has to wait then, once, more than without them",
+        unit="ms",
+        measured=median(longest),
+        baseline=median(calm),
+        value=median(one - other for one, other in zip(longest, calm, strict=True)),
+        reach=Reach(limit=500.0, unit="ms more"),
+        detail=f"{rounds} rounds, the longest of all {max(longest):.0f} ms",
+    )
+
+
+def _flooded(port: int, rounds: int, seconds: int) -> Figure:
+    """Measure a visitor who asks 50 times a second beside forty clients who ask without end, and both at once."""
+    beside, alone, floods = [], [], []
+    for _ in range(rounds):
+        alone.append(Visitor(port, f"{_WARM}.{places.DOMAIN}").visit(seconds))
+        with Visitor(port, f"{_WARM}.{places.DOMAIN}").visiting() as visitor:
+            floods.append(_FLOOD.on(port, seconds))
+        beside.append(visitor)
+    wrong = sum(one.lost for one in (*beside, *alone)) + sum(one.lost + one.refused for one in floods)
+    return Figure(
+        name="beside twenty flooding neighbours",
+        what="p99 of a visitor who asks a warm tenant 50 times a second, against that of the floods themselves",
+        unit="ms",
+        measured=median(one.part(0.99) for one in beside),
+        baseline=median(one.p99 for one in floods),
+        value=float("inf")
+        if wrong
+        else median(ratio(one.part(0.99), other.p99) for one, other in zip(beside, floods, strict=True)),
+        reach=Reach(limit=1.5),
+        detail=f"{rounds} rounds, {wrong} lost; p50 {median(one.part(0.5) for one in beside):.2f} against "
+        f"{median(one.p50 for one in floods):.2f} ms of the floods, and alone p50 "
+        f"{median(one.part(0.5) for one in alone):.2f}, p99 {median(one.part(0.99) for one in alone):.2f} ms",
+    )
 
 
 def _figure(what: str, nuisance: Nuisance, port: int, times: tuple[int, int]) -> Figure:

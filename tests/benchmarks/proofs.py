@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import SystemRandom
 
-from tests.benchmarks.figure import Effort, Figure, Reach
+from tests.benchmarks.figure import Effort, Figure, Reach, never
 from tests.faults import matrix
 from tests.proofs import grammar as naming
 from tests.proofs import kills as killing
@@ -33,13 +33,13 @@ def kills(effort: Effort, folder: Path) -> Sequence[Figure]:
     total = sum(tally.runs for tally in tallies)
     faults = [fault for tally in tallies for fault in tally.faults]
     figures = [
-        _none(f"kills: {kind}", f"{what} after kill -9 at random points", [f for f in faults if f.kind == kind], total)
+        never(f"kills: {kind}", f"{what} after kill -9 at random points", [f for f in faults if f.kind == kind], total)
         for kind, what in kinds.items()
     ]
     other = [fault for fault in faults if fault.kind not in kinds]
     slowest = max(tally.slowest for tally in tallies)
     figures.append(
-        _none("kills: recovery", "recoveries that fail, or mend again", other, total, f"seed {seed}; {told}")
+        never("kills: recovery", "recoveries that fail, or mend again", other, total, f"seed {seed}; {told}")
     )
     figures.append(
         Figure(
@@ -64,10 +64,10 @@ def rivals(effort: Effort, folder: Path) -> Sequence[Figure]:
     faults = [fault for score in scores for fault in score.faults]
     stuck = [score.pair for score in scores for _ in range(score.stuck)]
     return [
-        _none(
+        never(
             "rivals: wrong", f"faults of {len(scores)} pairs of verbs, 16 processes at one tenant", faults, verbs, told
         ),
-        _none("rivals: stuck", f"processes that did not end within {rivalling.DEADLINE:g} s", stuck, verbs),
+        never("rivals: stuck", f"processes that did not end within {rivalling.DEADLINE:g} s", stuck, verbs),
         Figure(
             name="rivals: slowest",
             what="the longest that one of them took",
@@ -84,7 +84,7 @@ def faults(effort: Effort, folder: Path) -> Sequence[Figure]:
     """Let the disk refuse each call that the verbs make, one after the other."""
     result = matrix.run_matrix(not effort.quick, folder)
     what = f"sites that are not clean when the disk refuses, of {result.sites} counted ones"
-    return [_none("faults", what, result.failures, result.runs)]
+    return [never("faults", what, result.failures, result.runs)]
 
 
 def writers(effort: Effort, folder: Path) -> Sequence[Figure]:
@@ -92,8 +92,8 @@ def writers(effort: Effort, folder: Path) -> Sequence[Figure]:
     written = writing.run(folder, effort.choose(50, 2))
     what = "acknowledged writes that are neither in the tenant nor in the trash"
     return [
-        _none("writers: lost", what, written.lost, written.acknowledged, str(written)),
-        _none("writers: wrong", "other faults of what they left", written.faults, sum(written.verbs.values())),
+        never("writers: lost", what, written.lost, written.acknowledged, str(written)),
+        never("writers: wrong", "other faults of what they left", written.faults, sum(written.verbs.values())),
     ]
 
 
@@ -106,20 +106,5 @@ def grammar(effort: Effort, folder: Path) -> Sequence[Figure]:
     except AssertionError as error:
         wrong = [str(error)]
     return [
-        _none("grammar", "names, hosts and addresses on which doors disagree or that are shared", wrong, tried, told)
+        never("grammar", "names, hosts and addresses on which doors disagree or that are shared", wrong, tried, told)
     ]
-
-
-def _none(name: str, what: str, wrong: Sequence[object], tried: int, detail: str = "") -> Figure:
-    """Make a figure of what is to happen never."""
-    first = f"first: {wrong[0]}" if wrong else ""
-    return Figure(
-        name=name,
-        what=what,
-        unit=f"of {tried:,}",
-        measured=len(wrong),
-        baseline=None,
-        value=len(wrong),
-        reach=Reach(limit=0, unit=""),
-        detail="; ".join(filter(None, (detail, first))),
-    )

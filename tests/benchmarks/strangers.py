@@ -14,7 +14,7 @@ from tenantry.placement import Instance
 from tenantry.registry import Registry
 from tests.benchmarks import children, places
 from tests.benchmarks.applications import builds_in, name_of, trivial
-from tests.benchmarks.figure import Effort, Figure, Reach, ratio
+from tests.benchmarks.figure import Effort, Figure, Reach, never, ratio
 from tests.benchmarks.gazettes import resident
 from tests.benchmarks.timing import call, fetch, request
 
@@ -83,16 +83,8 @@ def _finding(registry: Registry, numbers: list[int]) -> float:
 
 
 def _builds(builds: int, blocks: int) -> Figure:
-    return Figure(
-        name="unknown hosts: builds",
-        what=f"factory calls for {blocks * _BLOCK:,} distinct unknown hosts",
-        unit="",
-        measured=builds,
-        baseline=None,
-        value=builds,
-        reach=Reach(limit=0, unit=""),
-        detail=f"{_TENANTS} tenants in the registry",
-    )
+    what = "factory calls for distinct unknown hosts"
+    return never("unknown hosts: builds", what, ["built"] * builds, blocks * _BLOCK, f"{_TENANTS} tenants")
 
 
 def _memory(grown: float, blocks: int) -> Figure:

@@ -14,9 +14,10 @@ from tenantry.address import Address, Kind
 from tenantry.application import Catalog
 from tenantry.assembly import sign
 from tenantry.builder import Builder
-from tenantry.errors import TenantryError, Unknown
+from tenantry.errors import TenantryError, Unavailable, Unknown
 from tenantry.operations import Desk, Operations
 from tenantry.placement import Instance
+from tenantry.policy import granted
 from tenantry.registry import Registry, Terms
 from tenantry.settings import Settings
 from tenantry.tenant import Tenant
@@ -57,6 +58,7 @@ def open_desk(root: Path, known: Settings, *, dry_run: bool = False, make: bool 
     instance = Instance(known.instance)
     if make:
         instance.prepare()
+        _see_whole(instance)
     terms = Terms(rehearsal=dry_run, retired_days=known.retired_days)
     catalog = Catalog(root)
     with Registry.open(instance.registry, terms=terms) as registry:
@@ -65,9 +67,18 @@ def open_desk(root: Path, known: Settings, *, dry_run: bool = False, make: bool 
             instance=instance,
             registry=registry,
             catalog=catalog,
-            builder=lambda: Builder(instance, catalog, public_url(known)),
+            builder=lambda: Builder(instance, catalog, public_url(known), granted(known)),
             who=operator(),
             dry_run=dry_run,
+        )
+
+
+def _see_whole(instance: Instance) -> None:
+    """Raise Unavailable where tenants have lost their registry: all servers would believe an empty one."""
+    if not instance.registry.exists() and any(instance.tenants.iterdir()):
+        raise Unavailable(
+            f"There are tenants in {instance.root} but the registry {instance.registry} is missing.",
+            hint="Put it back from a backup, or begin anew in another folder.",
         )
 
 

@@ -4,6 +4,7 @@ import http.client
 import json
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
@@ -12,23 +13,27 @@ from pathlib import Path
 
 from werkzeug.serving import run_simple
 
-from tenantry import settings
+from tenantry import log, rations, settings, workers
 from tenantry.__about__ import __version__
 from tenantry.assembly import sign
 from tenantry.assembly.desk import open_desk, see_there
 from tenantry.assembly.platform import Platform, open_platform
+from tenantry.assembly.sign import Sign
 from tenantry.errors import Refused, TenantryError, Unavailable
 from tenantry.operations import NewTenant, Operations, Search
 from tenantry.placement import Instance
 from tenantry.server import Options, Server
-from tenantry.server.sockets import listen
-from tenantry.settings import Settings
+from tenantry.server.sockets import listen, port_of
+from tenantry.settings import Settings, Source
+from tenantry.workers import Command, Given, Hangup, Passed, Patience, Succession, Supervisor, see_off
 
 _log = logging.getLogger(__name__)
 
 DEMO = (("acme", "Acme"), ("globex", "Globex"))
 _SHOWN = 3
 _STRANGER = "198.51.100.77"
+_SELF_TEST = 10.0
+_SPARE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +48,99 @@ class Started:
 
 
 def serve(root: Path, overrides: Mapping[str, object], demo: bool, announce: Callable[[Started], None]) -> int:
-    """Serve until told to stop and return the exit code."""
-    known = settings.read(root, os.environ, overrides).settings
+    """Serve until told to stop, or until a successor answers, and return the exit code."""
+    rations.raise_limit()
     with ExitStack() as undo:
+        given = undo.enter_context(workers.given(os.environ))
+        command, hangup = Command.own(), undo.enter_context(Hangup())
+        source = settings.read(root, os.environ, overrides)
+        known = source.settings
         # Bound first: the port that was picked is part of every tenant's public address.
-        listening = [undo.enter_context(sock) for sock in listen(known.host, known.port)]
-        port: int = listening[0].getsockname()[1]
+        listening = given.sockets or [undo.enter_context(sock) for sock in listen(known.host, known.port)]
+        port = port_of(listening)
         platform = undo.enter_context(open_platform(root, {**overrides, "port": port}))
-        undo.enter_context(sign.hang(Instance(known.instance), port))
+        undo.enter_context(log.printed())
+        _tell_what_is_not_in_effect(source, given)
+        hung = undo.enter_context(sign.hang(Instance(known.instance), port, given.take_sign()))
         if demo:
             _add_demo(platform.operations)
-        server = Server(platform.application, _options(platform.settings), platform.lane, listening)
-        announce(_started(platform))
-        broken = _begin_self_test(platform, server) if known.proxies else []
-        code = server.run()
-        if broken:
-            raise broken[0]
+        server = Server(platform.application, _options(platform.settings), platform.asks, listening)
+        if given.predecessor is None:
+            announce(_started(platform))
+        # Who is not wanted as a successor after all has as long to finish what it has begun as this server.
+        patience = Patience(finish=known.drain + _SPARE)
+        succession = Succession(hangup, command, Supervisor(), patience)
+        code = _Life(platform, server, given, hung, succession).run()
+        see_off(code, known.drain)
         return code
+
+
+class _Life:
+    """From when a server has begun to listen to its end: tested, announced to who waits for it, replaced."""
+
+    def __init__(self, platform: Platform, server: Server, given: Given, hung: Sign, succession: Succession) -> None:
+        self._platform = platform
+        self._server = server
+        self._given = given
+        self._hung = hung
+        self._succession = succession
+        self._supervisor = succession.supervisor
+        self._broken: list[TenantryError] = []
+
+    def run(self) -> int:
+        self._succession.hangup.on_end = self._server.stop
+        try:
+            code = self._server.run(serving=self._begin, stopping=self._supervisor.stopping)
+        finally:
+            self._succession.close()
+        if self._broken:
+            raise self._broken[0]
+        return code
+
+    def _begin(self) -> None:
+        """Test what is wired from a thread, as the server is about to answer; nothing to be tested is as good."""
+        if self._platform.settings.proxies:
+            threading.Thread(target=self._test, name="self-test", daemon=True).start()
+        else:
+            self._answer()
+
+    def _test(self) -> None:
+        """Send a request through the wired stack; when it comes out wrong, stop the server and say so."""
+        try:
+            _self_test(self._platform, self._server)
+        except TenantryError as error:
+            if not self._server.stopping:
+                self._broken.append(error)
+                self._server.stop()
+        else:
+            self._answer()
+
+    def _answer(self) -> None:
+        """Tell everybody who waits for it that this process answers."""
+        self._hung.renew()
+        if self._given.predecessor is None:
+            self._supervisor.ready()
+        else:
+            _log.info("process %d answers in the place of %d", os.getpid(), self._given.predecessor)
+        self._given.ready()  # a predecessor is the one whom the supervisor believes until now: it tells for both
+        self._succession.begin(self._server, self._passing)
+
+    def _passing(self) -> list[Passed]:
+        """List what a successor gets."""
+        passing = [(workers.SOCKET, descriptor) for descriptor in self._server.descriptors()]
+        if self._hung.descriptor is not None:
+            passing.append((workers.SIGN, self._hung.descriptor))
+        return passing
+
+
+def _tell_what_is_not_in_effect(source: Source, given: Given) -> None:
+    """Warn of an address in the settings where the sockets are given: these decide."""
+    if not given.sockets:
+        return
+    names = {sock.getsockname()[:2] for sock in given.sockets if sock.family != socket.AF_UNIX}
+    port = source.settings.port
+    if source.origin["port"] != "default" and port and port not in {number for _, number in names}:
+        _log.warning("TENANTRY_PORT=%d is not in effect: this process was given its sockets", port)
 
 
 def _options(known: Settings) -> Options:
@@ -74,6 +155,10 @@ def _options(known: Settings) -> Options:
         lane_wait=known.lane_wait,
         drain=known.drain,
         trust_proxy=known.proxies > 0,
+        header_wait=known.header_wait,
+        body_wait=known.body_wait,
+        send_wait=known.send_wait,
+        keep_alive=known.keep_alive,
     )
 
 
@@ -93,22 +178,6 @@ def _started(platform: Platform) -> Started:
     return Started(platform.settings.front_url(), first, platform.settings.instance, more)
 
 
-def _begin_self_test(platform: Platform, server: Server) -> list[TenantryError]:
-    """Send a request through the wired stack from a thread; when it comes out wrong, stop the server and say so."""
-    broken: list[TenantryError] = []
-
-    def test() -> None:
-        try:
-            _self_test(platform, server)
-        except TenantryError as error:
-            if not server.stopping:
-                broken.append(error)
-                server.stop()
-
-    threading.Thread(target=test, name="self-test", daemon=True).start()
-    return broken
-
-
 def _self_test(platform: Platform, server: Server) -> None:
     hops = platform.settings.proxies
     headers = {
@@ -116,9 +185,12 @@ def _self_test(platform: Platform, server: Server) -> None:
         "X-Forwarded-For": ", ".join([_STRANGER, *["127.0.0.1"] * (hops - 1)]),
         "X-Forwarded-Proto": ", ".join(["https"] * hops),
     }
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104 - to reach, not to bind
+    connection = http.client.HTTPConnection(platform.settings.domain, timeout=_SELF_TEST)
     try:
-        with closing(http.client.HTTPConnection(host, server.port, timeout=10)) as connection:
+        # Not by the listening socket, where another process may answer.
+        connection.sock = server.visit()
+        connection.sock.settimeout(_SELF_TEST)
+        with closing(connection):
             connection.request("GET", platform.self_test, headers=headers)
             seen = json.loads(connection.getresponse().read())
     except (OSError, ValueError) as error:

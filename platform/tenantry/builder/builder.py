@@ -11,12 +11,15 @@ from weakref import WeakValueDictionary
 from flask import Flask
 from sqlalchemy import Engine
 
-from tenantry import databases, log, signals
+from tenantry import databases, log, policy, signals
 from tenantry.application import DEFAULTS, Application
 from tenantry.builder import commands, config, probe
-from tenantry.builder.sharing import Shared, building, install
+from tenantry.builder.sharing import Shared, install
 from tenantry.errors import Refused, TenantryError, Unavailable, reason
+from tenantry.fences import Border, fenced
+from tenantry.meters import Meters
 from tenantry.placement import Instance, Placement
+from tenantry.policy import Policy
 from tenantry.tenant import Tenant
 
 if TYPE_CHECKING:
@@ -48,25 +51,35 @@ class Built:
         "engines",
         "flask",
         "mount",
+        "policy",
         "tenant",
+        "whose",
     )
 
-    def __init__(self, tenant: Tenant, mount: str, closing: ExitStack) -> None:
+    def __init__(self, tenant: Tenant, mount: str, listeners: log.Listeners, closing: ExitStack) -> None:
         self.tenant = tenant
         self.mount = mount
+        self.whose = log.Mark(tenant.name, tenant.uid, listeners)
+        closing.callback(listeners.close)
         self.flask: Flask | None = None
         self.app: WSGIApplication = _nobody
         self.engines: tuple[Engine, ...] = ()
+        self.policy = Policy()
         self._watched: tuple[str, ...] = ()
         self._stamp: tuple[int, ...] = ()
         self._visit: probe.Visit | None = None
         self._closing = closing
         _open[id(self)] = self
 
+    @property
+    def weight(self) -> int:
+        """Tell how many database connections it has open right now."""
+        return sum(map(databases.weight, self.engines))
+
     def rest(self) -> None:
         """Close the connections nobody uses and forget compiled statements; the next request makes both again."""
         for engine in self.engines:
-            engine.dispose()
+            databases.rest(engine)
             engine.clear_compiled_cache()
 
     def probe(self) -> None:
@@ -74,7 +87,8 @@ class Built:
         if self._visit is None:
             raise Unavailable("This application is not built yet.")
         try:
-            probe.ask(self.app, self.flask, self._visit)
+            with log.marked(self.whose):
+                probe.ask(self.app, self.flask, self._visit)
         finally:
             self.rest()
 
@@ -89,8 +103,9 @@ class Built:
         return self._stamp != before
 
     def close(self) -> None:
-        """Dispose of engines and let go of the placement; idempotent."""
-        self._closing.close()
+        """Dispose of engines and handlers and let go of the placement; idempotent."""
+        with log.marked(self.whose):
+            self._closing.close()
 
 
 # SQLite keeps its locks by process: a child forked beside an open connection believes it holds locks that it does not,
@@ -110,12 +125,24 @@ os.register_at_fork(before=_before_fork)
 
 
 class Builder:
-    """The shared factory. It opens nothing but what it builds; any thread may build."""
+    """The shared factory. It opens nothing but what it builds; any thread may build.
 
-    def __init__(self, instance: Instance, catalog: Applications, url: Callable[[Tenant, str], str]) -> None:
+    `granted` is what a tenant is granted whose config says nothing else.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        catalog: Applications,
+        url: Callable[[Tenant, str], str],
+        granted: Policy | None = None,
+        meters: Meters | None = None,
+    ) -> None:
         self._instance = instance
         self._catalog = catalog
         self._url = url
+        self._granted = granted or Policy()
+        self._meters = meters or Meters()
         self._shared: dict[str, Shared] = {}
         install()
         probe.listen()
@@ -132,10 +159,10 @@ class Builder:
         placement = self._instance.placement(tenant.uid)
         if not placement.exists():
             raise Unavailable(f"The placement {placement.folder} is missing or not whole.", hint="See tenantry doctor.")
-        with ExitStack() as undo:
-            built = Built(tenant, mount, undo)
+        with log.marked(log.Mark(tenant.name, tenant.uid)), ExitStack() as undo:
             undo.callback(placement.hold().close)
             application = self._catalog.get(tenant.application)
+            built = Built(tenant, mount, log.Listeners(application.listeners), undo)
             built.watch(placement.config, placement.secrets, application.folder / DEFAULTS)
             self._make(built, placement, application)
             signals.tell(signals.tenant_built, tenant.uid, tenant=tenant, mount=mount, app=built.app)
@@ -152,11 +179,16 @@ class Builder:
         for _, layer in config.layers(tenant, application.defaults, placement):
             values.update(layer)
         values.update(own)
-        with building(tenant.uid):
+        built.policy = policy.read(values, self._granted)
+        with log.building(built.whose):
             app = application.factory(instance_path=str(placement.files), config=copy.deepcopy(values))
+            if not callable(app):
+                raise Refused(f"The factory has returned {type(app).__name__}, which is no WSGI application.")
             if isinstance(app, Flask):
                 self._settle(built, app, placement, own)
-        built.app = _marked(app, log.Mark(tenant.name, tenant.uid))
+        border = Border(uid=tenant.uid, mount=built.mount, off=built.policy.fences_off)
+        metered = self._meters.metered(fenced(app, border), tenant.uid, built.policy, placement.folder)
+        built.app = _marked(metered, built.whose)
         built._visit = probe.Visit(url, built.mount, application.folder)
 
     def _settle(self, built: Built, app: Flask, placement: Placement, own: dict[str, object]) -> None:
@@ -166,6 +198,8 @@ class Builder:
         _verify(app, placement, own, built.engines)
         for engine in built.engines:
             databases.tune(engine)
+            engine.hide_parameters = True  # else an error that is logged tells what was to be written
+        config.settle(app.config)
         _ = app.logger  # made now, while the tenant is known
         self._shared.setdefault(built.tenant.application, Shared()).settle(app)
 
@@ -182,7 +216,8 @@ class Builder:
         except BaseException as error:
             raise Unavailable(f"The application of {tenant.name} cannot be built: {reason(error)}.") from error
         try:
-            yield built.flask
+            with log.marked(built.whose):
+                yield built.flask
         finally:
             built.close()
 
@@ -213,7 +248,10 @@ def _marked(app: "WSGIApplication", whose: log.Mark) -> "WSGIApplication":
 
     def marked(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
         log.mark.set(whose)
+        environ["tenantry.mark"] = whose
         log.request.set(environ.get("tenantry.request_id", ""))
+        client = environ["tenantry.client"] = environ.get("REMOTE_ADDR", "")
+        log.client.set(client)
         return app(environ, start_response)
 
     return marked

@@ -4,7 +4,11 @@ import copy
 import hashlib
 import hmac
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+from flask import Config
 
 from tenantry import databases
 from tenantry.address import shown
@@ -90,3 +94,53 @@ def own(tenant: Tenant, mount: str, placement: Placement, url: str) -> dict[str,
         made[f"{cookie}_COOKIE_SECURE"] = secure
         made[f"{cookie}_COOKIE_HTTPONLY"] = True
     return made
+
+
+class Settled(Config):
+    """The config of a live application: the platform's own keys stay as they were verified."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key in OWN_KEYS and key in self and self[key] != value:
+            raise RuntimeError(f"{key} is the platform's own and cannot be changed.")
+        super().__setitem__(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        _see_free(key)
+        super().__delitem__(key)
+
+    def update(self, *others: Any, **values: Any) -> None:
+        """Set several keys, none of which is the platform's own."""
+        for key, value in dict(*others, **values).items():
+            self[key] = value
+
+    def __ior__(self, other: Any) -> "Settled":  # type: ignore[misc]
+        self.update(other)
+        return self
+
+    def pop(self, key: str, *default: Any) -> Any:
+        """Take a key out that is not the platform's own."""
+        _see_free(key)
+        return super().pop(key, *default)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Refuse: nobody knows whose key it would be."""
+        raise RuntimeError("The config holds keys of the platform's own, which cannot be taken out.")
+
+    def clear(self) -> None:
+        """Refuse: some keys are the platform's own."""
+        self.popitem()
+
+
+def _see_free(key: str) -> None:
+    if key in OWN_KEYS:
+        raise RuntimeError(f"{key} is the platform's own and cannot be taken out.")
+
+
+def settle(config: Config) -> None:
+    """Keep the platform's own keys in an application's config from being changed while it lives."""
+    config.__class__ = _settled(type(config))  # the object stays the same: views and extensions hold it already
+
+
+@lru_cache(maxsize=64)
+def _settled(kind: type[Config]) -> type[Config]:
+    return Settled if kind is Config else type(kind.__name__, (Settled, kind), {})

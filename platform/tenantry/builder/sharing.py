@@ -5,10 +5,9 @@ environment, whose globals and filters are an application's own, is never shared
 """
 
 import logging
+import re
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from functools import lru_cache
 from types import CodeType
 from typing import Any
@@ -24,6 +23,8 @@ from jinja2.compiler import CodeGenerator
 from werkzeug.routing import Map, Rule, RuleFactory
 from werkzeug.utils import cached_property
 
+from tenantry import forks, log
+
 _LIMIT = 10_000
 _READING = (
     *(f"{part}_{end}_string" for part in ("block", "variable", "comment") for end in ("start", "end")),
@@ -35,7 +36,7 @@ _HARMLESS = frozenset(
     {"extensions", "trim_blocks", "lstrip_blocks", "keep_trailing_newline", "auto_reload", "cache_size"}
 )
 
-_uid: ContextVar[str] = ContextVar("uid", default="")
+_FAILED = re.compile(r"(Exception on )(/.*)( \[\w+\])", re.DOTALL)
 _flask_logger: Callable[[Flask], logging.Logger] = App.__dict__["logger"].fget
 
 
@@ -132,6 +133,11 @@ class Shared:
     def __init__(self) -> None:
         self._templates = SharedTemplates()
         self._maps: dict[Any, Map] = {}
+        self.renew()
+        forks.renewed(self)
+
+    def renew(self) -> None:
+        """Make a lock that no other thread holds: at first, and in a forked child."""
         self._lock = threading.Lock()
 
     def settle(self, app: Flask) -> None:
@@ -207,21 +213,21 @@ def install() -> None:
 
 def _logger(app: Flask) -> logging.Logger:
     """Make the logger of the tenant that is being built: its own, below `tenantry.tenant`, known to nobody else."""
-    uid = _uid.get()
-    if not uid:
+    whose = log.mark.get()
+    if whose.listeners is None:
         return _flask_logger(app)
-    made = logging.Logger(f"tenantry.tenant.{uid}")
+    made = TenantLogger(f"tenantry.tenant.{whose.uid}", whose)
     made.parent = logging.getLogger("tenantry.tenant")
     if app.debug:
         made.setLevel(logging.DEBUG)
     return made
 
 
-@contextmanager
-def building(uid: str) -> Iterator[None]:
-    """Mark this thread's Flask objects as those of one tenant while its factory runs."""
-    token = _uid.set(uid)
-    try:
-        yield
-    finally:
-        _uid.reset(token)
+class TenantLogger(log.OwnLogger):
+    """An application's own logger, which does not tell the secrets that a path may hold."""
+
+    def error(self, msg: object, *args: object, **more: Any) -> None:
+        """Log an error; of a view that failed, Flask says at which path."""
+        if type(msg) is str and (found := _FAILED.fullmatch(msg)):
+            msg = f"{found[1]}{log.path(found[2])}{found[3]}"
+        super().error(msg, *args, **more | {"stacklevel": more.get("stacklevel", 1) + 1})

@@ -1,27 +1,49 @@
 """Commands that look after the installation: doctor; and completion, which a shell asks for."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 from click.shell_completion import get_completion_class
 
 from tenantry.cli import paper
+from tenantry.cli.completing import attack_parts
 from tenantry.cli.place import desk, dry_run_option, is_rehearsal, place
 from tenantry.errors import Invalid
+
+if TYPE_CHECKING:
+    from tenantry.doctor.attack import Report
 
 
 @click.command("doctor")
 @click.option("--repair", is_flag=True, help="First finish or undo what was interrupted.")
+@click.option("--attack", "attacks", is_flag=True, help="Attack the applications in a scratch instance instead.")
+@click.option(
+    "--part", "parts", metavar="PART", multiple=True, shell_complete=attack_parts, help="Of the attack only this part."
+)
 @dry_run_option
 @paper.json_option
 @click.pass_context
-def doctor_command(context: click.Context, /, repair: bool, as_json: bool) -> None:
+def doctor_command(
+    context: click.Context, /, repair: bool, attacks: bool, parts: tuple[str, ...], as_json: bool
+) -> None:
     """Check settings, folders, configs and databases.
 
-    Exit code 1 if something is wrong.
+    Exit code 1 if something is wrong, or has not held.
     """
-    from tenantry.doctor import examine
-
     if is_rehearsal(context) and not repair:
         raise Invalid("--dry-run belongs to --repair.")
+    if attacks and repair:
+        raise Invalid("--attack and --repair are two things.", hint="Give one of them.")
+    if parts and not attacks:
+        raise Invalid("--part belongs to --attack.")
+    context.exit(_attack(context, parts, as_json) if attacks else _examine(context, repair, as_json))
+
+
+def _examine(context: click.Context, repair: bool, as_json: bool) -> int:
+    """Look, print what is so, and return the exit code."""
+    from tenantry.doctor import examine
+
     if repair and not is_rehearsal(context):
         with desk(context, mends=False) as operations:
             for mended in operations.recover():
@@ -39,7 +61,43 @@ def doctor_command(context: click.Context, /, repair: bool, as_json: bool) -> No
         paper.table(
             ("check", "state", "what is so", "what to do"), [(c.name, words[c.ok], c.says, c.hint) for c in checks]
         )
-    context.exit(0 if all(check.ok for check in checks) else 1)
+    return 0 if all(check.ok for check in checks) else 1
+
+
+def _attack(context: click.Context, parts: Sequence[str], as_json: bool) -> int:
+    """Attack, print what held, and return the exit code."""
+    from tenantry.assembly.desk import open_operations
+    from tenantry.doctor.attack import attack, named
+
+    where, chosen = place(context), named(parts)
+    with paper.progress(len(chosen)) as told:
+        report = attack(where.root, where.overrides, open_operations, lambda part: told(part.name), chosen)
+    if as_json:
+        paper.document(_as_document(report))
+    else:
+        paper.table(
+            ("part", "promises", "tried", "verdict", "what is so"),
+            [(row.part, row.promises, row.tried, row.verdict, row.says) for row in report.rows],
+        )
+        for note in report.notes:
+            click.echo(f"{note.says} {note.hint}".strip(), err=True)
+    return 0 if report.held else 1
+
+
+def _as_document(report: "Report") -> dict[str, object]:
+    rows = [
+        {
+            "part": row.part,
+            "promises": row.promises,
+            "tried": row.tried,
+            "verdict": row.verdict,
+            "says": row.says,
+            "seconds": round(row.seconds, 2),
+        }
+        for row in report.rows
+    ]
+    notes = [{"says": note.says, "hint": note.hint} for note in report.notes]
+    return {"held": report.held, "seconds": round(report.seconds, 2), "rows": rows, "notes": notes}
 
 
 @click.command("completion")

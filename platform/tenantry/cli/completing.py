@@ -30,6 +30,13 @@ def applications(context: click.Context, _parameter: click.Parameter, incomplete
     return _quietly(context, lambda where: applications(where.root), incomplete)
 
 
+def attack_parts(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a part of the attack."""
+    from tenantry.doctor.attack import PARTS
+
+    return _quietly(context, lambda _: [part.name for part in PARTS], incomplete)
+
+
 def _quietly(context: click.Context, ask: Callable[[Place], list[str]], incomplete: str) -> list[str]:
     """Ask, and stay silent where nothing can be read: a shell that completes must never show an error."""
     try:

@@ -1,8 +1,9 @@
 """What is printed: tables on a terminal, whole tab-separated values in a pipe, JSON when asked."""
 
 import json
+import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import import_module
@@ -13,10 +14,10 @@ from threading import Timer
 import click
 
 COLOURS = {
-    **dict.fromkeys(("active", "ok"), "green"),
+    **dict.fromkeys(("active", "ok", "held"), "green"),
     "adding": "cyan",
-    **dict.fromkeys(("suspended", "maintenance"), "yellow"),
-    **dict.fromkeys(("removed", "purging", "wrong"), "red"),
+    **dict.fromkeys(("suspended", "maintenance", "not tried"), "yellow"),
+    **dict.fromkeys(("removed", "purging", "wrong", "failed"), "red"),
 }
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -82,6 +83,24 @@ def patience(text: str, seconds: float = 1.5) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+@contextmanager
+def progress(steps: int) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal, in one line that is gone at the end, which of so many steps has begun; yields who is told."""
+    shows, begun = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb", 0
+
+    def told(step: str) -> None:
+        nonlocal begun
+        begun += 1
+        if shows:
+            click.echo(f"\r\x1b[K{begun}/{steps}  {step}", err=True, nl=False)
+
+    try:
+        yield told
+    finally:
+        if shows:
+            click.echo("\r\x1b[K", err=True, nl=False)
 
 
 def cell(value: object) -> str:

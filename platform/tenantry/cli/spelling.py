@@ -36,6 +36,14 @@ def shown_document(shown: "Shown") -> dict[str, object]:
         "pending": shown.pending or None,
         "placement": shown.placement,
         "database_size": shown.size,
+        "disk": shown.disk
+        and {
+            "files": shown.disk.files,
+            "all": shown.disk.all,
+            "quota": shown.disk.quota or None,
+            "warning": shown.disk.warning or None,
+        },
+        "limits": dict(shown.limits),
         "schema": state and {"current": state.current, "head": state.head, "pending": state.pending},
         "problems": list(shown.problems),
         "trouble": {"since": shown.trouble_since, "reason": shown.trouble} if shown.trouble else None,
@@ -64,6 +72,9 @@ def shown_facts(shown: "Shown") -> list[tuple[str, object]]:
         ("revision", tenant.revision),
         ("folder", shown.placement),
         ("database", paper.size(shown.size) or "none"),
+        ("files", paper.size(shown.disk.files) if shown.disk else ""),
+        ("on the disk", _on_disk(shown)),
+        ("limits", [f"{key}: {paper.cell(value) or 'none'}" for key, value in shown.limits.items()]),
         ("schema", schema),
         ("trouble", f"since {shown.trouble_since}: {shown.trouble}" if shown.trouble else ""),
         ("problems", shown.problems),
@@ -124,6 +135,14 @@ def _differing(old: object, new: object) -> tuple[object, object]:
     if isinstance(old, list) and isinstance(new, list):
         return [one for one in old if one not in new], [one for one in new if one not in old]
     return old, new
+
+
+def _on_disk(shown: "Shown") -> str:
+    disk = shown.disk
+    if disk is None or not disk.quota:
+        return paper.size(disk.all) if disk else ""
+    told = f"{paper.size(disk.all)} of {paper.size(disk.quota)}, {disk.part:.0%}"
+    return f"{told}: {disk.warning}" if disk.warning else told
 
 
 def _old_names(shown: "Shown") -> dict[str, str]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Spellings remembered at most: a Host has endless ones (case, port), of which honest clients use a few.
 _REMEMBERED = 16384
+# And of the ways to one mount, of which there are as many as there are of encoding what stands before the name.
+_WAYS = 4
 
 _PARK = "tenantry.park"
 
@@ -162,21 +164,21 @@ class PathDispatcher(_Dispatcher):
     ) -> None:
         super().__init__(create_app, lease, refuse)
         self._default = default_app
-        self._known: dict[str, str] = {}
+        # Mount -> how raw targets begin that lead there.
+        self._known: dict[str, tuple[str, ...]] = {}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request (WSGI)."""
         path = environ.get("PATH_INFO", "")
         name, slash, rest = path[1:].partition("/")
         mount = f"{environ.get('SCRIPT_NAME', '')}{path[:1]}{name}"
-        inside = self._known.get(mount)
-        raw: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or inside or ""
-        fresh = inside is None or not raw.startswith(inside)
+        known = self._known.get(mount)
+        raw: str | None = environ.get("REQUEST_URI") or environ.get("RAW_URI")
+        fresh = known is None or (raw is not None and not raw.startswith(known))
         if fresh and (path[:1] != "/" or not address.is_name(name)):
             return self._default(environ, start_response)
         try:
-            if fresh:
-                inside = agreed(environ, name)
+            way = agreed(environ, name) if fresh else ""
             try:
                 lease = self._lease(name, mount)
             except Unavailable as error:
@@ -189,7 +191,7 @@ class PathDispatcher(_Dispatcher):
             lease.close()
             return to_slash(mount, environ.get("QUERY_STRING", ""))(environ, start_response)
         if fresh:
-            remember(self._known, mount, inside)
+            remember(self._known, mount, (*(known or ())[-_WAYS + 1 :], way))
         environ["SCRIPT_NAME"] = mount
         environ["PATH_INFO"] = slash + rest
         return serve(lease, environ, start_response)

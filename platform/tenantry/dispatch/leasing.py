@@ -46,6 +46,10 @@ class Leasing:
         self._lease = lease
         self._url = url
 
+    def lending(self, lease: Callable[[Tenant, str], Lease]) -> "Leasing":
+        """Return one that finds the same tenants at the same addresses and lends by `lease`."""
+        return Leasing(self._find, lease, self._url)
+
     def by_subdomain(self, name: str, mount: str) -> Lease:
         """Lease the tenant whose subdomain is `name`."""
         tenant = self._find(_SUBDOMAIN, name)

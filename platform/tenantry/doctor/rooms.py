@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from tenantry import databases, schema
+from tenantry import databases, policy, schema
 from tenantry.application import Application, Catalog
 from tenantry.builder.config import layers
 from tenantry.doctor.checks import Fault
@@ -15,6 +15,7 @@ from tenantry.errors import TenantryError, Unknown
 from tenantry.operations import keeping, underway
 from tenantry.operations.underway import left_over, lock
 from tenantry.placement import Instance, Placement
+from tenantry.policy import Policy
 from tenantry.registry import ADD, PURGE, REMOVE, UNDO_REMOVE, Registry, Search, Selection
 from tenantry.registry.values import FAILING
 from tenantry.tenant import STANDING, Status, Tenant
@@ -211,10 +212,10 @@ def placement_faults(look: Look) -> Iterator[Fault]:
 
 
 def config_faults(look: Look) -> Iterator[Fault]:
-    """Find configs that cannot be read."""
+    """Find configs that cannot be read, and limits in them that are none."""
     for tenant, placement, application in look.imported():
         try:
-            layers(tenant, application.defaults, placement)
+            policy.merged(layers(tenant, application.defaults, placement), Policy())
         except TenantryError as error:
             yield Fault(f"{tenant.name}: {error.says}", error.hint)
 

@@ -1,5 +1,6 @@
 """The gateway: the order of the doors, and the one place where errors become pages."""
 
-from tenantry.gateway.gateway import Doors, Gateway, behind_proxies, within_middleware
+from tenantry.gateway.forwarding import behind_proxies
+from tenantry.gateway.gateway import Doors, Gateway, within_middleware
 
 __all__ = ["Doors", "Gateway", "behind_proxies", "within_middleware"]

@@ -36,8 +36,11 @@ _WORDS = {
     403: ("Not open", "This may not be seen at the moment."),
     404: ("There is nothing here", "No site or page answers at this address."),
     405: ("Not in this way", "The address is right, but it cannot be used like this."),
+    413: ("This is too large", "The request's body is larger than it may be here."),
+    429: ("Too many requests", "This site is asked for more than it may be at the moment."),
     500: ("Something broke", "The mistake is on our side."),
     503: ("Not ready yet", "The site cannot answer at this moment."),
+    507: ("No room left", "This site has no room for more."),
 }
 _NOT_FOUND_HINT = "Please look at the address once more: a letter may be missing, or the site may have moved."
 _SHOWS_REQUEST = frozenset({500, 503})
@@ -134,6 +137,8 @@ def _page(body: bytes, kind: str, policy: str) -> Page:
 
 
 def _phrase(status: int) -> str:
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return "Content Too Large"  # its name since RFC 9110, and in Python from 3.13 on
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -50,7 +50,7 @@ def add(desk: Desk, new: NewTenant) -> Added:
     title = checked_title(new.title)
     application = desk.catalog.get(new.application or desk.settings.application)
     addresses = addresses_of(desk, name, new)
-    config.check_keys(new.config)
+    config.check(new.config)
     documents = (config.document(new.config, name), config.secrets_document(name))
     tenant = Tenant(new_uid(), name, application.name, Status.ADDING, 0, title=title)
     intent = Intent(tenant, addresses, By(desk.who, "add", _detail(new)), new.override)

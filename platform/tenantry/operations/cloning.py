@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 
-from tenantry import address, databases
+from tenantry import address, databases, policy
 from tenantry.address import Address, Kind
 from tenantry.errors import Refused, TenantryError, Unavailable
+from tenantry.locks import locked
+from tenantry.meters import kept
 from tenantry.operations import adding, config, copying, disk, standing
 from tenantry.operations.facts import Added, Clone, Desk
-from tenantry.placement import Placement, locked
+from tenantry.placement import Placement
 from tenantry.registry import By
 from tenantry.tenant import GONE, Status, Tenant, new_uid
 
@@ -30,6 +32,7 @@ def clone(desk: Desk, name: str, wanted: Clone) -> Added:
     title = source.title if wanted.title is None else adding.checked_title(wanted.title)
     addresses = [Address(Kind.SUBDOMAIN, new), *([Address(Kind.PATH, new)] if wanted.path else [])]
     copying.see_inside(placement.files)  # before a great deal is copied in vain
+    _see_room(desk, source, placement, wanted)
     told = {"source": source.name, "source_uid": source.uid, "secrets": wanted.secrets}
     tenant = Tenant(new_uid(), new, source.application, Status.ADDING, 0, title=title)
     intent = adding.Intent(tenant, addresses, By(desk.who, "clone", told), wanted.override)
@@ -72,6 +75,21 @@ def _configure(placement: Placement, source: Tenant, wanted: Clone, staged: Plac
         disk.write(staged.secrets, own)
     else:
         disk.write(staged.secrets, own + hidden.removeprefix(heading) if hidden.startswith(heading) else hidden)
+
+
+def _see_room(desk: Desk, source: Tenant, placement: Placement, wanted: Clone) -> None:
+    """Raise Refused where the clone would be larger than its quota, which it has from the source's config."""
+    quota = 0
+    with suppress(TenantryError):  # a broken file is copied as it is, and told of by `show`
+        layers = desk.builder().layers(source)
+        read = [layer for layer in layers if wanted.secrets or layer[0] != ".env"]
+        quota = policy.merged(read, policy.granted(desk.settings)).quota
+    size = kept(placement.folder) if quota else 0
+    if size > quota:
+        raise Refused(
+            f"{source.name} takes {size} bytes on the disk, and the quota of {wanted.name} would be {quota}.",
+            hint=f"Delete something at {source.name}, or raise {policy.QUOTA} there first.",
+        )
 
 
 def _open(source: Tenant, new: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 import tomlkit
 from dotenv.parser import parse_stream
 
+from tenantry import policy
 from tenantry.address import shown
 from tenantry.builder import OWN_KEYS, files
 from tenantry.errors import Invalid, Refused
@@ -63,6 +64,12 @@ def check_keys(keys: Iterable[str]) -> None:
             )
         if key in OWN_KEYS:
             raise Refused(f"{key} is the platform's own: it keeps the tenants apart.", hint="It cannot be set.")
+
+
+def check(values: Mapping[str, object]) -> None:
+    """Raise what `check_keys` does, and Invalid for a value that no limit of a tenant can have."""
+    check_keys(values)
+    policy.check(values)
 
 
 def why_own(key: str) -> str:

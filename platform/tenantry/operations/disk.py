@@ -48,7 +48,7 @@ def replace(path: Path, content: bytes) -> None:
 
     After an error it may hold the new one, of a name that the disk has taken and not confirmed: whoever wants the old
     one back has kept it. The temporary name is fixed, so that crashes leave no litter: whoever calls holds the folder
-    (`placement.locked`).
+    (`locks.locked`).
     """
     fresh = aside(path)
     write(fresh, content)
@@ -144,17 +144,15 @@ def move(source: Path, target: Path) -> None:
 
 def delete(folder: Path) -> None:
     """Delete a folder with everything in it; the error names the file that stays, in full."""
-    if sys.version_info >= (3, 12):
-        shutil.rmtree(folder, onexc=_stays)
-    else:
-        shutil.rmtree(folder, onerror=_stays)
+    # From Python 3.12 on what is told of a file that stays has another name.
+    told: dict[str, Any] = {"onexc" if sys.version_info >= (3, 12) else "onerror": _stays}
+    shutil.rmtree(folder, **told)
 
 
 def _stays(_: object, path: str, error: Any) -> None:
     # rmtree names a file as its folder does: which of twenty files called `cache` it was, nobody could tell.
-    failed: BaseException = error[1] if isinstance(error, tuple) else error
-    if isinstance(failed, OSError):
-        failed.filename = path
+    failed: OSError = error[1] if isinstance(error, tuple) else error
+    failed.filename = path
     raise failed
 
 

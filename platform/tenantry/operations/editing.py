@@ -21,10 +21,10 @@ from dotenv.parser import parse_stream
 
 from tenantry.builder import files
 from tenantry.errors import Invalid, Refused, TenantryError
+from tenantry.locks import locked
 from tenantry.operations import config, disk, underway
 from tenantry.operations.facts import Changed, Desk
 from tenantry.operations.keeping import AS_IT_WAS, EDIT, SET, UNSET, content, kept, recover
-from tenantry.placement import locked
 from tenantry.registry import By
 from tenantry.tenant import GONE, Tenant
 
@@ -61,7 +61,7 @@ class _Page:
 
 def set_values(desk: Desk, tenant: Tenant, values: Mapping[str, object]) -> Changed:
     """Write values into `config.toml`, comments kept."""
-    config.check_keys(values)
+    config.check(values)
     placement = desk.instance.placement(tenant.uid)
     with _changing(desk, tenant) as found:
         old = config.read_config(placement)
@@ -76,7 +76,7 @@ def set_values(desk: Desk, tenant: Tenant, values: Mapping[str, object]) -> Chan
 
 def set_secrets(desk: Desk, tenant: Tenant, values: Mapping[str, str]) -> Changed:
     """Write values into `.env`, its other lines kept."""
-    config.check_keys(values)
+    config.check(values)
     placement = desk.instance.placement(tenant.uid)
     with _changing(desk, tenant) as found:
         old = config.read_secrets(placement)
@@ -147,9 +147,9 @@ def _checked(text: str, name: str) -> dict[str, object]:
         if not line.isascii() and any("\ud800" <= letter <= "\udfff" for letter in line):
             raise Invalid(f"{what} is broken at line {number}: it is not UTF-8.")
     values = _parsed(text, name, what)
-    for key in values:
+    for key, value in values.items():
         try:
-            config.check_keys([key])
+            config.check({key: value})
         except TenantryError as error:
             where = _line_in_env(text, key) if name == _SECRETS else _line_in_toml(text, key)
             raise type(error)(f"{what} is wrong{where}: {error.says}", hint=error.hint) from error
@@ -167,10 +167,9 @@ def _as_read(text: str) -> str:
 
 
 def _line_in_env(text: str, key: str) -> str:
-    for binding in parse_stream(io.StringIO(_as_read(text))):
-        if binding.key == key:
-            return f" at line {files.line(binding)}"
-    return ""
+    bindings = parse_stream(io.StringIO(_as_read(text)))
+    # None has it only where dotenv reads the same text in another way the second time: what is wrong is told without.
+    return next((f" at line {files.line(binding)}" for binding in bindings if binding.key == key), "")
 
 
 def _line_in_toml(text: str, key: str) -> str:

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from hashlib import sha256
 from sys import maxsize
 
+from tenantry import policy
 from tenantry.address import shown
 from tenantry.errors import Invalid, TenantryError, Unknown
 from tenantry.operations import config, standing
@@ -23,7 +24,7 @@ _GONE, _COPIED = object(), object()
 
 def explain(desk: Desk, tenant: Tenant, key: str) -> Explained:
     """Tell of one key what each layer says, which of them wins, and who set it when."""
-    layers = desk.builder().layers(tenant)
+    layers = [*_settings(desk, key), *desk.builder().layers(tenant)]
     lines = _lines(desk, tenant)
     known = {name for _, values in layers for name in values}
     if key not in known and not any(_named(line, key) for line in lines):
@@ -41,6 +42,13 @@ def explain(desk: Desk, tenant: Tenant, key: str) -> Explained:
         for layer, values in layers
     ]
     return Explained(tenant, key, secret, tuple(found), config.why_own(key))
+
+
+def _settings(desk: Desk, key: str) -> list[tuple[str, dict[str, object]]]:
+    """Return what lies below all layers for a limit of a tenant's: what the platform's settings grant to everybody."""
+    if key not in policy.KEYS:
+        return []
+    return [("settings", {**policy.values(policy.granted(desk.settings)), policy.MAX_BODY: desk.settings.max_body})]
 
 
 def drift(desk: Desk, key: str, selection: Selection) -> Drift:

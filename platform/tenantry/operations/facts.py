@@ -12,6 +12,9 @@ from tenantry.registry import Entry, Place, Registry
 from tenantry.settings import Settings
 from tenantry.tenant import Notice, Tenant
 
+# The part of its quota from which on an operator is told.
+_NEARLY = 0.8
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -202,13 +205,37 @@ class Schema:
 
 
 @dataclass(frozen=True, slots=True)
+class Disk:
+    """What a tenant takes on the disk, in bytes: what its application has written, and its whole folder.
+
+    A `quota` of 0 is none.
+    """
+
+    files: int
+    all: int
+    quota: int
+
+    @property
+    def part(self) -> float:
+        """Return the part of its quota that it takes, 0 without one."""
+        return self.all / self.quota if self.quota else 0.0
+
+    @property
+    def warning(self) -> str:
+        """Say what its operator should see to; empty below four fifths of the quota."""
+        if self.part < _NEARLY:
+            return ""
+        return "full, and requests that write are refused" if self.part >= 1 else "nearly full"
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """Everything an operator asks about one tenant.
 
     `problems` are what is wrong with its files and its application, `trouble` is why its build fails in the serving
     processes and `trouble_since` when that began. `size` is that of its database in bytes, None without one. `places`
     are all its addresses, old names with the end of their grace among them. `pending` is the verb that is under way, or
-    was cut short.
+    was cut short. `limits` are those of its limits that are not what the settings grant to everybody, by config key.
     """
 
     tenant: Tenant
@@ -223,6 +250,8 @@ class Shown:
     places: tuple[Place, ...] = ()
     notice: Notice | None = None
     pending: str = ""
+    disk: Disk | None = None
+    limits: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tenantry.errors import TenantryError, Unavailable
+from tenantry.locks import locked
 from tenantry.operations import disk
 from tenantry.operations.facts import Desk
-from tenantry.placement import Placement, locked, sync
+from tenantry.placement import Placement, sync
 from tenantry.registry import Search
 from tenantry.tenant import Tenant
 

@@ -1,12 +1,15 @@
 """Looking: what there is, and everything about one tenant. Nothing here changes anything."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
-from tenantry import schema
+from tenantry import policy, schema
 from tenantry.errors import TenantryError
+from tenantry.meters import kept
 from tenantry.operations import config
-from tenantry.operations.facts import Desk, Listed, Listing, Schema, Shown
+from tenantry.operations.facts import Desk, Disk, Listed, Listing, Schema, Shown
 from tenantry.placement import Placement, beside
+from tenantry.policy import Policy
 from tenantry.registry import Entry, Search, Selection
 from tenantry.tenant import Tenant
 
@@ -28,6 +31,7 @@ def one(desk: Desk, tenant: Tenant, lines: int) -> Shown:
     placement = desk.instance.placement(tenant.uid)
     state, unclear = _schema(desk, tenant, placement)
     trouble = desk.registry.trouble(tenant.uid)
+    granted = _policy(desk, tenant)
     places = tuple(desk.registry.places(tenant.uid))
     return Shown(
         tenant=tenant,
@@ -42,6 +46,8 @@ def one(desk: Desk, tenant: Tenant, lines: int) -> Shown:
         places=places,
         notice=tenant.notice,
         pending=next((some.verb for some in desk.registry.pending(tenant.uid)), ""),
+        disk=Disk(kept(placement.files), kept(placement.folder), granted.quota),
+        limits=_differing(granted, policy.granted(desk.settings)),
     )
 
 
@@ -60,12 +66,28 @@ def _schema(desk: Desk, tenant: Tenant, placement: Placement) -> tuple[Schema | 
         return None, error.says
 
 
+def _policy(desk: Desk, tenant: Tenant) -> Policy:
+    """Return what a tenant is granted: as everybody is, where its config cannot be read, of which the problems tell."""
+    default = policy.granted(desk.settings)
+    with suppress(TenantryError):
+        return policy.merged(desk.builder().layers(tenant), default)
+    return default
+
+
+def _differing(granted: Policy, default: Policy) -> dict[str, object]:
+    usual = policy.values(default)
+    return {key: value for key, value in policy.values(granted).items() if value != usual[key]}
+
+
 def _problems(desk: Desk, tenant: Tenant, placement: Placement) -> Iterator[str]:
     """Say what would make a build fail, by doing what it does before it calls the application."""
     for path in (placement.key, placement.files):
         if not path.exists():
             yield f"{path} is missing."
-    for look in (lambda: desk.builder().layers(tenant), lambda: config.read_secrets(placement)):
+    for look in (
+        lambda: policy.merged(desk.builder().layers(tenant), Policy()),
+        lambda: config.read_secrets(placement),
+    ):
         try:
             look()
         except TenantryError as error:

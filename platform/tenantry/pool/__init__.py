@@ -9,5 +9,6 @@ from tenantry.pool.given import Decline
 from tenantry.pool.limits import Limits, Wanted
 from tenantry.pool.live import Lease, Live
 from tenantry.pool.pool import Pool
+from tenantry.pool.short import scarce
 
-__all__ = ["Build", "Decline", "Lease", "Limits", "Live", "Pool", "Wanted"]
+__all__ = ["Build", "Decline", "Lease", "Limits", "Live", "Pool", "Wanted", "scarce"]

@@ -12,10 +12,13 @@ from typing import Any
 
 from tenantry.errors import Unavailable, reason
 from tenantry.pool.given import Decline, Given
+from tenantry.pool.limits import Limits
 
 BACK_OFF_LIMIT = 60.0
 # Where anybody's word names a tenant, as in a dispatcher alone, failures must not be remembered without end.
 REMEMBERED = 10_000
+# So many times the builds that may run at a time run where most of them are slow.
+PATIENT = 4
 
 
 class Build(Future[None]):
@@ -28,6 +31,7 @@ class Build(Future[None]):
         self.mount = mount
         self.started = 0.0  # monotonic; 0 while it waits for a thread
         self.probing = False  # what was built is being probed, within the same deadline
+        self.counts = True  # among those of its slot that have not come back, once it is abandoned
         self._attend = attend
 
     def attend(self) -> None:
@@ -56,7 +60,7 @@ class Build(Future[None]):
     def _work(self, given: Given, succeeds: "Callable[[Build], bool]", finish: "Finish") -> None:
         built, error = None, None
         try:
-            built = given.build(self.wanted, self.mount)
+            built = given.made(self.wanted, self.mount)
             # A first build is not probed: nothing else would answer in its place, and its visitors wait for it.
             self.probing = succeeds(self)
             if self.probing:
@@ -117,16 +121,23 @@ class Failure:
 class Builds:
     """The builds under way and the failures remembered, by slot. Every method is called under the pool's lock."""
 
-    def __init__(self, builders: int) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.under_way: dict[str, Build] = {}
         self.failures: dict[str, Failure] = {}
+        self.abandoned: set[Build] = set()
         self._queued: deque[Build] = deque()
-        self._builders = builders
+        self._limits = limits
 
     def rests(self, key: str, revision: int) -> bool:
-        """Tell whether the slot failed so recently that it must not be tried yet."""
+        """Tell whether the slot failed so recently, or hung so often, that it must not be tried yet.
+
+        A thread that hangs is lost until it comes back by itself: a slot may cost a few of them and not one a minute.
+        """
         failure = self.failures.get(key)
-        return failure is not None and failure.blocks(revision)
+        if failure is not None and failure.blocks(revision):
+            return True
+        hung = [build for build in self.abandoned if build.key == key and build.counts]
+        return len([build for build in hung if build.wanted.revision >= revision]) >= self._limits.hung
 
     def queue(self, build: Build) -> Build:
         """Take a build in; it starts as soon as there is a thread for it."""
@@ -135,12 +146,15 @@ class Builds:
         return build
 
     def startable(self) -> list[Build]:
-        """Take as many queued builds as may start now."""
-        running = sum(1 for build in self.under_way.values() if build.started)
+        """Take as many queued builds as may start now; slow ones take nobody's turn until too many of them run."""
+        now, most = monotonic(), self._limits.builders
+        running = [build.started for build in self.under_way.values() if build.started]
+        brisk = sum(now - started < self._limits.slow for started in running)
+        room = min(most - brisk, most * PATIENT - len(running))
         starting: list[Build] = []
-        while self._queued and running + len(starting) < self._builders:
+        while self._queued and len(starting) < room:
             build = self._queued.popleft()
-            build.started = monotonic()
+            build.started = now
             starting.append(build)
         return starting
 
@@ -152,6 +166,7 @@ class Builds:
 
     def conclude(self, build: Build) -> bool:
         """Take a build that has ended off the list; false if it was given up before."""
+        self.abandoned.discard(build)
         if self.under_way.get(build.key) is not build:
             return False
         del self.under_way[build.key]
@@ -181,9 +196,11 @@ class Builds:
         return given_up
 
     def forget(self, uids: Collection[str]) -> None:
-        """Forget the failures of these uids."""
+        """Forget the failures of these uids, and that builds of theirs hang."""
         for key in [key for key in self.failures if key.partition("/")[0] in uids]:
             del self.failures[key]
+        for build in self.abandoned:
+            build.counts = build.counts and build.wanted.uid not in uids
 
     def overdue(self, deadline: float) -> list[Build]:
         """Find the builds that have run for longer than `deadline` seconds."""

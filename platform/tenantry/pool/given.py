@@ -29,11 +29,24 @@ def unheard(_: Any, __: str | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the pool knows of its surroundings; each may raise anything, and is never called under the lock."""
+    """What the pool knows of its surroundings; each may raise anything, and is never called under the lock.
+
+    `relieve` is the pool's own: whether what a build raised came of too few descriptors, some of which are free now.
+    """
 
     build: Callable[[Any, str], Any]
     probe: Callable[[Any], None]
     report: Callable[[Any, str | None], None]
+    relieve: Callable[[BaseException], bool]
+
+    def made(self, wanted: Any, mount: str) -> Any:
+        """Build, and once more where the first try only found too few descriptors."""
+        try:
+            return self.build(wanted, mount)
+        except BaseException as error:
+            if not self.relieve(error):
+                raise
+        return self.build(wanted, mount)
 
     def tell(self, wanted: Wanted, error: BaseException | None) -> None:
         """Log and report how a build went; a report that fails must not keep those who wait for the build."""

@@ -24,8 +24,10 @@ class Wanted(Protocol):
 class Limits:
     """The pool's bounds; times in seconds.
 
-    `awake` idle applications may keep their connections open, `builders` builds run at a time, and `waiters`
-    (`waiters_of_one` for one uid) threads may wait for builds where the server cannot let requests wait outside them.
+    `awake` idle applications may keep their connections open, and `waiters` (`waiters_of_one` for one uid) threads may
+    wait for builds where the server cannot let requests wait outside them. `builders` builds run at a time; one that
+    has taken `slow` seconds keeps nobody waiting any more, until four times as many run. A slot of which `hung` builds
+    have not come back is not tried again until its tenant has changed.
     """
 
     capacity: int = 200
@@ -35,5 +37,7 @@ class Limits:
     deadline: float = 30.0
     wait: float = 5.0
     builders: int = 8
+    slow: float = 2.0
+    hung: int = 3
     waiters: int = 64
     waiters_of_one: int = 16

@@ -57,6 +57,12 @@ class Live:
         return len(self.tokens) + self.collected == self.size
 
     @property
+    def weight(self) -> int:
+        """Tell how many connections it has open right now; one where what was built does not tell."""
+        told: int = getattr(self.built, "weight", 1)
+        return told
+
+    @property
     def leases(self) -> int:
         """Count the leases held right now."""
         return self.size - len(self.tokens) - self.collected

@@ -1,30 +1,37 @@
 """Slots by key, and everything that is decided about them under one lock and done outside it."""
 
 import logging
-import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from time import monotonic
 from typing import Any
-from weakref import WeakSet
 
+from tenantry import forks
 from tenantry.errors import Unavailable
-from tenantry.pool.aside import Disposal, aside
+from tenantry.pool.aside import aside
 from tenantry.pool.build import Build, Builds, Waiters
 from tenantry.pool.given import Decline, Given, unasked, unheard
 from tenantry.pool.limits import Limits, Wanted
 from tenantry.pool.live import Lease, Live
+from tenantry.pool.short import starved
+from tenantry.pool.slots import LEAST, Slots
 
 _log = logging.getLogger(__name__)
+
+# What a build that met too few descriptors is given before its second try, and how long it waits for them in seconds.
+_RELIEF = 48
+_RELIEF_WAIT = 2.0
+# Seconds between one cut of the room and the next: what was let go of must have had the time to end.
+_SHRINKING = 1.0
 
 
 class Pool:
     """All slots of one process.
 
     A slot's key is uid + mount. `_ready` is read without a lock and changed only under it. `build(wanted, mount)`
-    returns an object with `app`, `close()` and `rest()` and runs on a thread of its own, where `probe(built)` may then
-    raise to keep a successor from taking the place of what answers. `report(wanted, reason)` is told when a slot begins
-    to fail and, with None, each time it was built.
+    returns an object with `app`, `close()` and `rest()`, and `weight` if it knows how many connections it has open. It
+    runs on a thread of its own, where `probe(built)` may then raise to keep a successor from taking the place of what
+    answers. `report(wanted, reason)` is told when a slot begins to fail and, with None, each time it was built.
     """
 
     def __init__(
@@ -36,29 +43,28 @@ class Pool:
         report: Callable[[Any, str | None], None] = unheard,
     ) -> None:
         self.limits = limits or Limits()
-        self._given = Given(build, probe, report)
+        self._given = Given(build, probe, report, self._relieve)
         self._closed = False
         self._inherited: list[Any] = []
         self._begin()
-        _pools.add(self)
+        forks.renewed(self)
 
     def _begin(self) -> None:
         """Begin with nothing. The lock is re-entrant: a collected body may end its lease on a thread that holds it."""
-        self._ready: dict[str, Live] = {}
-        self._retired: set[Live] = set()
-        self._disposal = Disposal()
+        self._slots = Slots()
+        self._ready = self._slots.ready
         self._lock = threading.RLock()
-        self._builds = Builds(self.limits.builders)
+        self._builds = Builds(self.limits)
         self._waiters = Waiters(self.limits.waiters, self.limits.waiters_of_one)
-        self._abandoned: set[Build] = set()
-        self._swept = monotonic()
+        self._swept, self._shrunk = monotonic(), 0.0
+        self._room = self.limits.capacity
 
-    def _after_fork(self) -> None:
+    def renew(self) -> None:
         """Begin again in a forked child, without the parent's threads, locks and connections.
 
         What holds the latter is kept: SQLite's files break when a child uses, or closes, what its parent has open.
         """
-        self._inherited.append((self._ready, self._retired, self._disposal))
+        self._inherited.append(self._slots)
         self._begin()
 
     # Leasing
@@ -100,7 +106,7 @@ class Pool:
             if live is not None and live.answers >= wanted.revision:
                 return live
             if live is not None and live.revision < wanted.moved:
-                self._retire(live)
+                self._slots.retire(live)
                 live = None
             build = self._builds.under_way.get(key)
             if build is None and self._may_begin(key, wanted, instead=live):
@@ -116,26 +122,15 @@ class Pool:
         """Decide whether a build may begin: it need not rest, and there will be a place for it. Under the lock."""
         if self._closed or self._builds.rests(key, wanted.revision):
             return False
-        places, most = len(self._ready.keys() | self._builds.under_way.keys()), self.limits.capacity
+        places, most = len(self._ready.keys() | self._builds.under_way.keys()), self.room
         return instead is not None or places < most or places - len(self._evictable()) < most
 
     def _evictable(self) -> list[Live]:
-        """List the idle applications that have no successor under way, the least recently used first."""
-        building = self._builds.under_way
-        idle = [live for live in self._ready.values() if live.idle and live.key not in building]
-        return sorted(idle, key=lambda live: live.used)
+        return self._slots.evictable(self._builds.under_way)
 
     def _make_room(self) -> bool:
         """Evict the least recently used idle application if the pool is full; false if all are in use."""
-        return len(self._ready) < self.limits.capacity or any(self._claim(live) for live in self._evictable())
-
-    def _claim(self, live: Live) -> bool:
-        """Retire an application if nobody uses it."""
-        if not live.claim():
-            return False
-        self._unpublish(live)
-        self._disposal.add(live.built)
-        return True
+        return len(self._ready) < self.room or any(map(self._slots.evict, self._evictable()))
 
     def _no_build(self, key: str) -> Unavailable:
         failure = self._builds.failures.get(key)
@@ -167,18 +162,17 @@ class Pool:
         """Publish what was built, or remember why not; what comes too late or fails its probe is disposed of."""
         tells = False
         with self._lock:
-            self._abandoned.discard(build)
             if not self._builds.conclude(build):
-                self._disposal.add(built)
+                self._slots.disposal.add(built)
             elif error is None or isinstance(error, Decline):
                 tells = True
                 self._builds.succeeded(build)
                 self._publish(build, built)
             else:
                 tells = self._builds.failed(build, error)
-                self._disposal.add(built)
+                self._slots.disposal.add(built)
         self._start_builds()
-        if tells:
+        if tells and not self._closed:  # nobody is there any more who could be told
             self._given.tell(build.wanted, error)
         build.end(error)
 
@@ -186,22 +180,13 @@ class Pool:
         """Put what was built in its slot. Only now is anybody evicted for it: a failing build costs nobody a place."""
         if built is None:
             return
-        before = self._ready.get(build.key)
-        if self._closed or (before is None and not self._make_room()):
-            self._disposal.add(built)
+        if self._closed or (build.key not in self._ready and not self._make_room()):
+            self._slots.disposal.add(built)
             return
-        if before is not None:
-            self._retire(before)
         live = Live(build.key, build.wanted.uid, build.wanted.revision, built, self.limits.in_flight)
         live.on_end = self._on_end
-        self._ready[live.key] = live
-        self._pair(live.uid)
-
-    def _pair(self, uid: str) -> None:
-        """Let the live applications of one uid know each other, so that limits count by uid."""
-        lives = [live for live in self._ready.values() if live.uid == uid]
-        for live in lives:
-            live.peers = tuple(other for other in lives if other is not live)
+        self._slots.publish(live)
+        self._rest(self._slots.tired(self.limits.awake, live))
 
     def _attend(self, build: Build) -> None:
         self._waiters.wait(build, self.limits.wait)
@@ -212,12 +197,21 @@ class Pool:
         with self._lock:
             if not self._builds.conclude(build):
                 return
-            self._abandoned.add(build)
+            self._builds.abandoned.add(build)
             first = self._builds.failed(build, error)
-        self._start_builds()
         if first:
             self._given.tell(build.wanted, error)
         build.end(error)
+
+    def _relieve(self, error: BaseException) -> bool:
+        """Tell whether a build failed for want of descriptors; if so, free some, so that it may be tried once more."""
+        if isinstance(error, Decline) or not starved(error):
+            return False
+        freed = self.shed(_RELIEF)
+        self.shrink()
+        self._slots.disposal.settle(_RELIEF_WAIT)
+        _log.warning("a build met too few open files; about %d were given back for it", freed)
+        return True
 
     # Retiring
 
@@ -225,22 +219,21 @@ class Pool:
         """Let the live applications of these uids, or of all, take no new lease; forget their builds and failures."""
         with self._lock:
             gone = self._owners() if uids is None else frozenset(uids)
-            for live in [live for live in self._ready.values() if live.uid in gone]:
-                self._retire(live)
+            for live in self._slots.of(gone):
+                self._slots.retire(live)
             given_up = self._builds.give_up(gone)
             self._builds.forget(gone)
         self._end(given_up)
 
     def _owners(self) -> frozenset[str]:
-        owners = {live.uid for live in self._ready.values()}
-        return frozenset(owners | {build.wanted.uid for build in self._builds.under_way.values()})
+        return self._slots.owners() | {build.wanted.uid for build in self._builds.under_way.values()}
 
     def follow(self, wanted: Wanted) -> None:
         """Let go at once of what is older than the data's last move; what is merely older serves until replaced."""
         with self._lock:
-            for live in [live for live in self._ready.values() if live.uid == wanted.uid]:
+            for live in self._slots.of([wanted.uid]):
                 if live.revision < wanted.moved:
-                    self._retire(live)
+                    self._slots.retire(live)
             given_up = self._builds.give_up({wanted.uid}, below=wanted.moved)
         self._end(given_up)
 
@@ -256,29 +249,12 @@ class Pool:
         """
         with self._lock:
             self._builds.forget({uid})
-            for live in self._ready.values():
-                if live.uid == uid:
-                    live.answers = -1
-
-    def _retire(self, live: Live) -> None:
-        self._unpublish(live)
-        self._retired.add(live)
-        live.retired = True
-        self._on_end(live)
-
-    def _unpublish(self, live: Live) -> None:
-        if self._ready.get(live.key) is live:
-            del self._ready[live.key]
-        for peer in live.peers:
-            peer.peers = tuple(other for other in peer.peers if other is not live)
-        live.peers = ()
+            for live in self._slots.of([uid]):
+                live.answers = -1
 
     def _on_end(self, live: Live) -> None:
-        """Hand a retired application over to be disposed of, if no lease on it is left."""
         with self._lock:
-            if live in self._retired and live.collect():
-                self._retired.discard(live)
-                self._disposal.add(live.built)
+            self._slots.end(live)
 
     # Keeping house
 
@@ -286,38 +262,82 @@ class Pool:
         """Retire what is idle for too long, abandon builds past their deadline, rest what need not be awake."""
         now = self._swept = monotonic()
         with self._lock:
-            for live in list(self._ready.values()):
-                if now - live.used > self.limits.idle and live.idle:
-                    self._claim(live)
+            for live in self._slots.idle_since(now - self.limits.idle):
+                self._slots.evict(live)
             overdue = self._builds.overdue(self.limits.deadline)
-            tired = self._tired()
+            tired = self._slots.tired(self.limits.awake)
         for build in overdue:
             self._abandon(build)
-        if tired:
-            aside([live.built.rest for live in tired])
+        self._start_builds()
+        self._rest(tired)
 
-    def _tired(self) -> list[Live]:
-        """Choose the idle applications beyond those that may keep connections open."""
-        awake = sorted((live for live in self._ready.values() if live.used > live.rested), key=lambda live: live.used)
-        tired = [live for live in awake[: max(0, len(awake) - self.limits.awake)] if live.idle]
-        for live in tired:
-            live.rested = monotonic()
-        return tired
+    def shed(self, descriptors: int) -> int:
+        """Give back about so many descriptors of idle applications, least recently used first; return how many.
+
+        First they close their connections and stay live, then they are let go of, but for the last few. The descriptors
+        are free a moment later: an application may take its time.
+        """
+        with self._lock:
+            idle, freed, rested = self._evictable(), 0, list[Live]()
+            for live in idle:
+                if freed < descriptors and live.used > live.rested and live.weight:
+                    live.rested = monotonic()
+                    rested.append(live)
+                    freed += 1 + 2 * live.weight
+            freed += self._slots.thin(idle, descriptors - freed)
+        self._rest(rested)
+        return freed
+
+    @property
+    def room(self) -> int:
+        """Tell how many live applications there may be at the moment."""
+        return min(self._room, self.limits.capacity)
+
+    def shrink(self) -> int:
+        """Have room for a quarter fewer than are live, at most once a second; return for how many there is room.
+
+        What descriptors or memory applications take for themselves nobody knows beforehand.
+        """
+        with self._lock:
+            if monotonic() - self._shrunk >= _SHRINKING:
+                self._shrunk = monotonic()
+                self._room = max(LEAST, len(self._ready) * 3 // 4)
+                self._slots.thin(self._evictable(), len(self._ready) - self._room)
+            return self.room
+
+    def grow(self) -> int:
+        """Have room for some more again, up to the capacity; return for how many."""
+        with self._lock:
+            self._room = min(self.limits.capacity, self._room + max(1, self._room // 8))
+            return self.room
+
+    def evict(self, most: int) -> int:
+        """Let go of so many idle applications, the least recently used first and never the last few; count them."""
+        with self._lock:
+            return self._slots.thin(self._evictable(), most)
+
+    def _rest(self, lives: Collection[Live]) -> None:
+        if lives:
+            aside([live.built.rest for live in lives])
 
     def reap(self) -> None:
         """Dispose on this thread of what nobody holds any more and no other thread has begun with."""
-        self._disposal.finish()
+        self._slots.disposal.finish()
 
     def close(self, seconds: float = 5.0) -> None:
-        """Retire everything, wait at most `seconds` for the last leases to end, and dispose of it all; idempotent."""
+        """Retire everything, wait at most `seconds` for the last leases to end, and dispose of it all; idempotent.
+
+        What hangs while it is disposed of is left behind after as many seconds more.
+        """
         with self._lock:
             self._closed = True
         self.retire()
         deadline = monotonic() + seconds
         pause = threading.Event()
-        while self._retired and monotonic() < deadline:
+        while self._slots.retired and monotonic() < deadline:
             pause.wait(0.02)
-        self.reap()
+        if not self._slots.disposal.settle(seconds):
+            _log.warning("live applications that hang while they are disposed of are left behind")
 
     # Telling
 
@@ -326,10 +346,14 @@ class Pool:
         with self._lock:
             return [(live.uid, live.built) for live in self._ready.values()]
 
+    def newest(self, uid: str) -> Any:
+        """Return what `build` returned last for this uid, if that takes leases, else None; takes no lock."""
+        return self._slots.newest(uid)
+
     @property
     def abandoned(self) -> int:
         """Count the builds that were given up at their deadline and still run."""
-        return len(self._abandoned)
+        return len(self._builds.abandoned)
 
     @property
     def live(self) -> int:
@@ -344,36 +368,16 @@ class Pool:
     def verify(self) -> None:
         """Check the invariants; raises AssertionError naming the broken one. For tests."""
         with self._lock:
-            _check(len(self._ready) <= self.limits.capacity, "more live applications than places")
-            for key, live in self._ready.items():
-                _check(live.key == key and not live.retired, f"{live} is published and should not be")
-                _check(0 <= live.leases <= live.size and live.collected == 0, f"{live} has lost a token")
-            for live in self._retired:  # one with no lease left is being handed over by whoever ended the last
-                _check(live.retired and live.leases >= 0, f"{live} is not retired or has lost a token")
+            self._slots.verify(self.limits.capacity)
 
     def __repr__(self) -> str:
-        leases = sum(live.leases for live in (*self._ready.values(), *self._retired))
+        retired = self._slots.retired
+        leases = sum(live.leases for live in (*self._ready.values(), *retired))
         return (
             f"<Pool {len(self._ready)} live of {self.limits.capacity}, {len(self._builds.under_way)} building, "
-            f"{len(self._builds.failures)} failing, {len(self._retired)} retired, {leases} leases>"
+            f"{len(self._builds.failures)} failing, {len(retired)} retired, {leases} leases>"
         )
-
-
-def _check(truth: bool, says: str) -> None:
-    if not truth:
-        raise AssertionError(says)
 
 
 def _busy() -> Unavailable:
     return Unavailable("This site is busy.", hint="Please try again in a moment.", retry_after=1)
-
-
-_pools: WeakSet[Pool] = WeakSet()
-
-
-def _after_fork() -> None:
-    for pool in list(_pools):
-        pool._after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)

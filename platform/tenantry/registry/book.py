@@ -260,7 +260,7 @@ class Registry(Reading):
         with self._reading() as connection:
             if not new(connection):
                 return
-        with self._changing() as connection:
+        with self._changing(followed=True) as connection:
             known = connection.scalar(select(tables.tenants.c.uid).where(tables.tenants.c.uid == uid))
             if known is not None and new(connection):  # of who was purged meanwhile nothing more is told
                 line(connection, self._clock(), by, {"uid": uid, "name": name, "revision": None})
@@ -268,12 +268,14 @@ class Registry(Reading):
     # How.
 
     @contextmanager
-    def _changing(self) -> Iterator[Connection]:
+    def _changing(self, *, followed: bool = False) -> Iterator[Connection]:
+        """Begin a change, or raise Unavailable: in no other file than was opened, unless that one was `followed`."""
         writing = self._connections.writing
         if not writing.acquire(timeout=self._patience):
             raise Unavailable(f"The registry {self.path} is busy.", hint="Try again in a moment.")
         try:
-            if identity(self.path) != self._identity:
+            known = (self._identity, self._followed) if followed else (self._identity,)
+            if identity(self.path) not in known:
                 raise Unavailable(
                     f"The registry {self.path} was replaced while it was open; nothing was written.",
                     hint="Start this process again.",

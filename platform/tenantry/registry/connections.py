@@ -25,6 +25,7 @@ _CODES = {
     sqlite3.SQLITE_NOTADB: ("is not a database", "Move it away and restore it from a backup."),
     sqlite3.SQLITE_CORRUPT: ("is damaged", "Move it away and restore it from a backup."),
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "See that its folder is there and belongs to you."),
+    sqlite3.SQLITE_IOERR: ("cannot be read or written: the disk fails", "Look at the disk and the system's log."),
     sqlite3.SQLITE_FULL: ("cannot be written: the disk is full", "Make room on the disk."),
     sqlite3.SQLITE_READONLY: ("cannot be written", "See that it belongs to you."),
 }

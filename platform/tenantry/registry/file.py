@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tenantry.errors import Refused, Unavailable
-from tenantry.placement import beside, locked, sync
+from tenantry.locks import locked
+from tenantry.placement import beside, sync
 from tenantry.registry import tables, upgrade
 from tenantry.registry.connections import Connections, unavailable
 

@@ -1,12 +1,12 @@
 """What may be asked of the registry."""
 
 import builtins
-import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from tenantry.address import Address, Kind
 from tenantry.errors import Invalid, Unavailable, Unknown
 from tenantry.registry import nearby, rows, tables
 from tenantry.registry.changes import believed, places
-from tenantry.registry.connections import Connections, Watch, identity, unavailable
+from tenantry.registry.connections import Connections, Raw, Watch, identity, unavailable
+from tenantry.registry.reach import Reach
 from tenantry.registry.values import (
     FAILING,
     RECOVERED,
@@ -33,8 +34,6 @@ from tenantry.registry.values import (
     stamp,
 )
 from tenantry.tenant import Tenant, is_uid
-
-_log = logging.getLogger(__name__)
 
 _AT_ONCE = 500
 _REVISION = re.compile(r"\d{1,18}", re.ASCII)
@@ -50,6 +49,7 @@ class Reading:
         self._patience = patience
         self._connections = Connections(path, patience)
         self._followed = identity(path)
+        self._reach = Reach()
         # NullPool closes what it was given after each use, and closing a `Raw` hands it back: one pool, ours.
         self._engine = create_engine("sqlite://", creator=self._connections.take, poolclass=NullPool)
         event.listen(self._engine, "begin", _begin)
@@ -58,22 +58,30 @@ class Reading:
         """Return the tenant at an address, an old name of it included: one indexed query, 10 to 30 us.
 
         Unknown if there is none, in words that are the same for every address. Unavailable for a row that cannot be
-        read. Both are what a visitor may see.
+        read, and where the file cannot: then at once for all but one at a time, so that a crowd does not wait for it.
+        All is what a visitor may see.
         """
-        raw = self._connections.take()
-        try:
-            row = raw.execute(tables.FIND, (address.key,)).fetchone()
-        except sqlite3.Error as error:
-            _log.error("an address cannot be found: %s", unavailable(self.path, error))
-            raise Unavailable("This site cannot be found right now.", hint="Please try again in a moment.") from error
-        finally:
-            raw.close()
+        row = self._row(address.key) if self._reach.good else self._reach.retry(partial(self._row, address.key))
         if row is None or (row[0] and row[0] <= stamp(self._clock())):
             raise Unknown("There is no site at this address.")
         try:
             return rows.tenant(row[1:])
         except rows.Poison as error:
             raise Unavailable("This site is out of order.", hint="Its operator can see why.") from error
+
+    def _row(self, key: str) -> Any:
+        try:
+            raw = self._connections.take()
+            try:
+                row = raw.execute(tables.FIND, (key,)).fetchone()
+            finally:
+                raw.close()
+        except (sqlite3.Error, Unavailable) as error:
+            why = error if isinstance(error, Unavailable) else unavailable(self.path, error)
+            raise self._reach.fail(key, why) from error
+        if not self._reach.good:
+            self._reach.heal()
+        return row
 
     def get(self, name: str) -> Tenant:
         """Return the tenant of that name, never a removed one; Unknown says which name may have been meant."""
@@ -187,7 +195,8 @@ class Reading:
         """Tell what happened after revision `since`, as of one moment; a row that became poison counts as gone."""
         with self._reading() as connection:
             now = _revision(connection)
-            before, self._followed = self._followed, identity(self.path)
+            # The file that was read, not the one that is in its place by now.
+            before, self._followed = self._followed, _file(connection)
             if since > now or before != self._followed:
                 return Changes(now, (), (), rewound=True)
             moved, stones = tables.tenants.c.revision, tables.tombstones.c
@@ -201,6 +210,29 @@ class Reading:
                     gone.append(str(row.uid))
             gone += connection.scalars(select(stones.uid).where(stones.revision > since).order_by(stones.revision))
         return Changes(now, tuple(tenants), tuple(gone))
+
+    def look(self) -> None:
+        """Read the file anew, past all that open connections remember of it, or raise Unavailable.
+
+        What `find` could not answer is asked again: once that can be answered, everybody may ask again.
+        """
+        self._connections.enter()
+        try:
+            raw = self._connections.open()
+            try:
+                raw.execute(tables.FIND, (self._reach.asked,)).fetchone()
+            finally:
+                raw.end()
+        except sqlite3.Error as error:
+            raise unavailable(self.path, error) from error
+        finally:
+            self._connections.leave()
+        self._reach.heal()
+
+    @property
+    def reachable(self) -> bool:
+        """Tell, from memory alone, whether whoever asked last for an address got an answer."""
+        return self._reach.good
 
     def watch(self) -> Watch:
         """Open a watch, by which one thread learns that somebody has written; the registry closes it at the latest."""
@@ -277,6 +309,11 @@ def _conditions(selection: Selection) -> list[ColumnElement[bool] | TextClause]:
 
 def _revision(connection: Connection) -> int:
     return int(connection.execute(select(tables.meta.c.revision)).scalar_one())
+
+
+def _file(connection: Connection) -> tuple[int, int]:
+    raw = connection.connection.dbapi_connection
+    return raw.file if isinstance(raw, Raw) else (0, 0)
 
 
 def _begin(connection: Connection) -> None:

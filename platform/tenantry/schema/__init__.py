@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tenantry.errors import Unavailable
-from tenantry.placement import locked
+from tenantry.locks import locked
 
 # Part of every key: raised when templates are to be made in another way, so that no old one is taken for a new one.
 _FORMAT = b"1"

@@ -28,6 +28,14 @@ _BUSY = 5.0
 _ALONE = threading.Lock()
 
 
+def _renew() -> None:
+    global _ALONE  # noqa: PLW0603 - the proxy is one for the process, and so is its lock
+    _ALONE = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew)
+
+
 def head(migrations: Path) -> str | None:
     """Return the last revision of a folder of migrations, None for an empty one."""
     with _ALONE:

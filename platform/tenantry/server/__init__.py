@@ -1,15 +1,16 @@
 """Serve a WSGI application: waitress, with lanes for its threads, whole responses, and a stop that loses nothing.
 
-The server knows of tenants only the one question that it is given: `lane(headers, target)`, the key of the tenant a
-request is for, from memory. It puts into the environ of each request
+The server knows of tenants only the questions that it is given, `Asks`, which are answered from memory. It puts into
+the environ of each request
 
 - `tenantry.park`, a callable that takes a Future, gives the thread back, and has the request answered from the start
   once the future is done; absent where the request may not wait;
+- `tenantry.unread`, see `Asks`, where its body is larger than may be read before it is known who would take it;
 - `tenantry.refused`, a sentence, where the request has waited for too long or found no room to wait: answer 503.
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -17,25 +18,21 @@ from typing import TYPE_CHECKING
 from waitress.adjustments import Adjustments
 
 from tenantry.server import drain
+from tenantry.server.asks import Asks
+from tenantry.server.crowd import Crowd
+from tenantry.server.deadlines import Deadlines
 from tenantry.server.lanes import Lanes, Load
-from tenantry.server.listener import LaneOf, Listener, Shared, TcpListener, UnixListener
+from tenantry.server.listener import Listener, Shared, TcpListener, UnixListener
 from tenantry.server.loop import Loop
 from tenantry.server.response import Parked
-from tenantry.server.sockets import BACKLOG, listen
+from tenantry.server.sockets import BACKLOG, listen, port_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-__all__ = ["Load", "Options", "Parked", "Server"]
+__all__ = ["Asks", "Load", "Options", "Parked", "Server"]
 
-# Seconds after which a connection is closed that is idle, or whose client does not take what is sent.
-IDLE = 30
-# How often that is looked after, and how long a turn of the loop may last.
-_LOOK = 5
-_TURN = 1.0
 _DRAIN_TURN = 0.05
-# How long a stopping server waits for the first byte of who has just connected.
-_GRACE = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +49,16 @@ class Options:
     lane_wait: float
     drain: float
     trust_proxy: bool
+    header_wait: float = 10.0
+    body_wait: float = 30.0
+    send_wait: float = 30.0
+    keep_alive: float = 30.0
+    # How long a stopping server waits for the next request, or the first, on a connection on which nothing is begun.
+    linger: float = 1.0
+
+
+def _nothing() -> None:
+    pass
 
 
 class Server:
@@ -64,14 +71,18 @@ class Server:
         self,
         application: "WSGIApplication",
         options: Options,
-        lane: LaneOf,
+        asks: Asks,
         sockets: Sequence[socket.socket] = (),
     ) -> None:
         owned = list(sockets) or listen(options.host, options.port)
         self._patience = options.drain
         self._loop = Loop()
         self._lanes = Lanes(options.threads, options.lane_size, options.lane_wait)
-        shared = Shared(application, _adjustments(options, len(owned)), lane, self._lanes, self._loop)
+        deadlines = Deadlines(options.header_wait, options.body_wait, options.send_wait, options.keep_alive)
+        self._turn_length = deadlines.every()
+        adj = _adjustments(options, len(owned))
+        crowd = Crowd(self._loop, adj, deadlines)
+        shared = Shared(application, adj, asks, self._lanes, self._loop, crowd)
         self._listeners: list[Listener] = []
         try:
             self._listeners.extend(_listener(shared, sock) for sock in owned)
@@ -80,22 +91,26 @@ class Server:
             for sock in owned:
                 sock.close()
             raise
-        self._stop = drain.Stop(self._listeners[0].wake)
+        self._stop = drain.Stop(self._listeners[0].wake, options.linger)
         name = owned[0].getsockname()
         self.host: str = name if isinstance(name, str) else name[0]
-        self.port: int = 0 if isinstance(name, str) else name[1]
+        self.port = port_of(owned)
 
-    def run(self) -> int:
-        """Serve until SIGTERM, SIGINT or `stop`, finish what was begun, close everything, and return an exit code.
+    def run(self, serving: Callable[[], object] = _nothing, stopping: Callable[[], object] = _nothing) -> int:
+        """Serve until SIGTERM, SIGINT, `stop` or `leave`, finish what was begun, close everything, return an exit code.
 
         0: all was answered. 75: `options.drain` seconds did not suffice. 1: a second signal ended it at once.
-        The signals are listened to only on the main thread.
+        The signals are listened to only on the main thread. `serving` is called once requests are about to be answered
+        and signals are heard, `stopping` when a stop begins that is not a leaving.
         """
         self._lanes.start()
         with self._stop.signals():
             try:
+                serving()
                 while not self._stop.asked:
-                    self._turn(_TURN)
+                    self._turn(self._turn_length)
+                if not self._stop.replaced:
+                    stopping()
                 return self._drain()
             finally:
                 self.close()
@@ -108,6 +123,25 @@ class Server:
     def stop(self) -> None:
         """Ask, from any thread, for what one SIGTERM asks for."""
         self._stop.ask()
+
+    def leave(self) -> None:
+        """Ask, from any thread, for an end without hurry, as another process now answers on the same sockets.
+
+        These are closed at once, with whoever has knocked left to the other one. Connections go on until their next
+        answer, or until they have been idle for as long as ever; what takes longer than `options.drain` is cut.
+        """
+        self._stop.leave()
+
+    def visit(self) -> socket.socket:
+        """Connect to this very server, whoever else listens on the same sockets; from any thread, while it runs."""
+        outside, inside = socket.socketpair()
+        self._listeners[0].let_in(inside)
+        return outside
+
+    def descriptors(self) -> list[int]:
+        """List the listening sockets, for a process that is to listen on them as well; none once it has stopped."""
+        socks = [listener.socket for listener in self._listeners]
+        return [sock.fileno() for sock in socks if sock is not None and sock.fileno() >= 0]
 
     def load(self) -> Load:
         """Count the requests that run, wait and are being refused, at this moment."""
@@ -122,7 +156,7 @@ class Server:
 
     def _turn(self, timeout: float) -> None:
         for listener in self._listeners:
-            # Asked at every turn, as waitress does: it also looks after idle connections and the limit of them.
+            # Asked at every turn, as waitress does: it also looks after late clients and the limit of connections.
             if listener.readable():
                 self._loop.touch(listener)
         self._loop.turn(timeout)
@@ -130,11 +164,12 @@ class Server:
     def _drain(self) -> int:
         end = monotonic() + self._patience
         for listener in self._listeners:
-            listener.stop_listening()
+            listener.stop_listening(take_in=not self._stop.replaced)
+        self._lanes.finish()
         self._turn(0)
         while not self._stop.at_once:
             late = monotonic() >= end
-            closed = [listener.close_quiet(0 if late else _GRACE) for listener in self._listeners]
+            closed = [listener.close_quiet(0 if late else self._stop.linger) for listener in self._listeners]
             if all(closed) and not self._lanes.load():
                 return drain.FINISHED
             if late:
@@ -159,6 +194,8 @@ def _adjustments(options: Options, listening: int) -> Adjustments:
         clear_untrusted_proxy_headers=not options.trust_proxy,
         ident=None,
         backlog=BACKLOG,
-        channel_timeout=IDLE,
-        cleanup_interval=_LOOK,
+        # Of a body that comes, and of an answer that is not taken, so much is kept in memory; a crowd of such clients
+        # fills a disk, within the bounds of `crowd`, and not the memory.
+        inbuf_overflow=1 << 17,
+        outbuf_overflow=1 << 18,
     )

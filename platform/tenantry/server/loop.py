@@ -7,9 +7,11 @@ answered it simply stays watched.
 Everything here runs on the loop's own thread, but for `touch` and the closing of a connection by a worker.
 """
 
+import logging
 import select
 import sys
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,8 @@ from waitress.wasyncore import readwrite
 if TYPE_CHECKING:
     from tenantry.server.channel import Channel
     from tenantry.server.listener import Listener
+
+_log = logging.getLogger("tenantry.server")
 
 _IN = 1  # POLLIN and EPOLLIN
 _OUT = 4  # POLLOUT and EPOLLOUT
@@ -59,9 +63,8 @@ class Loop(dict[int, Any]):
         while touched:
             owner = touched.popleft()
             if owner.over():
-                owner.handle_close()
-            else:
-                self._settle(owner)
+                _apart(owner.end)
+            self._settle(owner)
         for descriptor, flags in self._poll.poll(timeout * self._unit):
             owner = self.get(descriptor)
             if owner is None:
@@ -71,7 +74,7 @@ class Loop(dict[int, Any]):
                 came &= ~_IN
                 self._mask(descriptor)
             if came:
-                readwrite(owner, came)
+                _apart(readwrite, owner, came)
                 self._settle(owner)
 
     def close(self) -> None:
@@ -113,3 +116,11 @@ class Loop(dict[int, Any]):
                 self._poll.modify(descriptor, flags)
             else:
                 self._poll.unregister(descriptor)
+
+
+def _apart(act: Callable[..., object], *arguments: object) -> None:
+    """Let what one connection brings about fail alone: all others hang on this thread."""
+    try:
+        act(*arguments)
+    except BaseException:  # noqa: BLE001 - an application's own object may want the process to end
+        _log.exception("What was to be done for a connection has failed.")
