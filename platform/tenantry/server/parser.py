@@ -30,10 +30,11 @@ _MAX_SIZE_LINE, _MAX_EXTENSIONS, _MAX_TRAILERS = 256, 1 << 14, 1 << 13
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _FIELD = rf"{_WORD}:[\t -~\x80-\xff]*+\r\n"
 _START = r"([A-Z][A-Z0-9_-]{0,31}) (/[!\"$-~]*+) HTTP/(1\.[01])\r\n"
-_HEAD = re.compile(rf"{_START}((?:{_FIELD})*+)\r\n", re.ASCII)
+# No group is repeated possessively: Python before 3.11.5 then lets pass what does not match.
+_HEAD = re.compile(rf"{_START}((?:{_FIELD})*)\r\n", re.ASCII)
 _FIRST = re.compile(_START.encode())
 _TRAILER = re.compile(_FIELD.encode("latin-1"))
-_SIZE = re.compile(rf"([0-9A-Fa-f]{{1,16}})((?:;{_WORD}(?:={_WORD}|=\"[\t !#-\[\]-~]*+\")?)*+)\r\n".encode())
+_SIZE = re.compile(rf"([0-9A-Fa-f]{{1,16}})((?:;{_WORD}(?:={_WORD}|=\"[\t !#-\[\]-~]*+\")?)*)\r\n".encode())
 # A line end that is not CRLF, or a byte that no header holds; a CR at the very end may yet become one.
 _STRAY = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)

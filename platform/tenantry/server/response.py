@@ -25,7 +25,7 @@ SOFTWARE = "tenantry"
 # Statuses below 200 announce a response and are none.
 _HEADER = re.compile(
     r"HTTP/1\.[01] [2-9][0-9]{2}(?: [\t -~\x80-\xff]*+)?\r\n"
-    r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]++: [\t -~\x80-\xff]*+\r\n)++\r\n",
+    r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]++: [\t -~\x80-\xff]*+\r\n)+\r\n",
     re.ASCII,
 )
 _LINE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]++: [\t -~\x80-\xff]*+", re.ASCII)
