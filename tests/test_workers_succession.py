@@ -43,12 +43,13 @@ FAILS = "import sys; sys.exit(3)"
 HANGS = "import signal; open('begun', 'w').close(); signal.pause()"
 # It says nothing, but what it has started holds its side of the pipe open.
 LEAVES_A_CHILD = """
-import os, signal, sys
+import os, sys, threading, time
 if os.fork():
     open("child", "w").close()
     sys.exit(4)
-while not os.path.exists("go"):
-    pass
+end = time.monotonic() + 60
+while not os.path.exists("go") and time.monotonic() < end:
+    threading.Event().wait(0.01)
 """
 
 

@@ -96,9 +96,12 @@ class Terminal:
 
 
 def plain(text: str) -> str:
-    """Spell what was printed so that widths do not matter: no blank lines, single blanks, short rules."""
+    """Spell what was printed so that widths do not matter: no blank lines, single blanks, short rules.
+
+    That a command is waiting for something is told on a slow machine and not on a quick one: no page depends on it.
+    """
     lines = (re.sub("─+", "─", " ".join(line.split())) for line in text.splitlines(keepends=True))
-    return "".join(f"{line}\n" for line in lines if line)
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith("Waiting for "))
 
 
 def pattern(shown: Sequence[str]) -> re.Pattern[str]:
