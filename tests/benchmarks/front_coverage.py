@@ -14,11 +14,12 @@ from tests.benchmarks.figure import Effort, Figure, Reach
 ROOMS = ("address", "dispatch", "pool", "fences", "operations")
 _HOUSE = Path("platform", "tenantry")
 _TOLD = 8
+_SUITE = ["--numprocesses=auto", "--dist=loadfile", "tests"]
 
 
 def measure(effort: Effort, folder: Path) -> Sequence[Figure]:
     """Run the whole suite, the processes that it starts included; in a hurry the tests of one room alone."""
-    rooms, tests = (("address",), ["tests/test_address.py"]) if effort.quick else (ROOMS, ["-n", "2", "tests"])
+    rooms, tests = (("address",), ["tests/test_address.py"]) if effort.quick else (ROOMS, _SUITE)
     # Tests that act as somebody else leave their data here, too.
     folder.chmod(0o777)
     _run(folder, "run", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)

@@ -172,11 +172,15 @@ async def _connected(port: int) -> socket.socket:
     sock = socket.socket()
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    while True:
-        with suppress(OSError):
-            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
-            return sock
-        await asyncio.sleep(0.05)
+    try:
+        while True:
+            with suppress(OSError):
+                await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+                return sock
+            await asyncio.sleep(0.05)
+    except BaseException:  # the siege is over
+        sock.close()
+        raise
 
 
 async def _trickle(port: int, siege: Siege, first: bytes, letter: bytes) -> float:
