@@ -108,7 +108,10 @@ CHROMIUM = Browser(
 NGINX = Tool("nginx", ("nginx",), "nginx-light", "sudo apt install nginx-light (or: brew install nginx)", "-v")
 WRK = Tool("wrk", ("wrk",), "wrk", "sudo apt install wrk (or: brew install wrk)", "-v", exit_code=1)
 
-_ports = count(os.getpid() * 7)
+# Each process of one run of the tests takes every sixteenth port: between finding one free and listening on it nobody
+# else's server may come to listen there, and answer in its place.
+_WORKERS = 16
+_ports = count(os.getpid() * 7 * _WORKERS + int(os.environ.get("PYTEST_XDIST_WORKER", "gw15")[2:]) % _WORKERS, _WORKERS)
 
 
 def free_port() -> int:
