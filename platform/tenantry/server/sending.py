@@ -1,9 +1,12 @@
 """The way out of a connection: what goes to the client at once, what waits for it in buffers, and who sends that."""
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from waitress.buffers import ReadOnlyFileBasedBuffer
 from waitress.channel import ClientDisconnected, HTTPChannel
+
+if TYPE_CHECKING:
+    import socket
 
 # A body up to this size is copied behind its header, which is cheaper than a second call to the system.
 JOINED = 1 << 16
@@ -56,10 +59,9 @@ class Sender(HTTPChannel):
             if not self.connected:
                 raise ClientDisconnected
             if not self.total_outbufs_len:
-                try:
-                    sent = self.send(data, do_close=False)
-                except OSError as error:
-                    raise ClientDisconnected from error
+                sent = self.send(data)
+                if self.will_close:
+                    raise ClientDisconnected
                 if sent == len(data):
                     return
                 data = data[sent:]
@@ -78,17 +80,25 @@ class Sender(HTTPChannel):
             file.close()
         return length
 
-    def send(self, data: bytes, do_close: bool = True) -> int:
-        """Send what the client takes now. Nothing to send means that a file ended before its length did."""
+    def send(self, data: bytes, do_close: bool = True) -> int:  # noqa: ARG002 - never closed here, whoever asks
+        """Send what the client takes now. Nothing to send means that a file ended before its length did.
+
+        To one who has hung up nothing is sent, and the loop is told to close: here `outbuf_lock` is held, and closing
+        wants `requests_lock` first, which a worker may hold while it waits for this one.
+        """
         if not data:
             raise OSError("a file ended early")
-        if self._allowance is None:
-            sent: int = super().send(data, do_close)
-        elif self._allowance > 0:
-            sent = super().send(data, do_close)
-            self._allowance -= sent
-        else:
+        if self._allowance is not None and self._allowance <= 0:
             return 0
+        try:
+            sent = cast("socket.socket", self.socket).send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.will_close = True
+            return 0
+        if self._allowance is not None:
+            self._allowance -= sent
         self.handed += sent
         return sent
 
