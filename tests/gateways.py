@@ -40,17 +40,20 @@ class Gate:
     limits: dict[str, int] = field(default_factory=dict)
     keeper: Keeper = field(default_factory=Keeper)
     remembers: bool = True
+    token: str = ""
 
     def __post_init__(self) -> None:
         self.gateway = Gateway(
             Doors(
                 domain=DOMAIN,
                 front_url=f"http://{DOMAIN}/",
+                find=self.street.find,
                 leasing=Leasing(self.street.find, self.street.pool.lease, self.street.leasing._url),
                 peek=self.peek,
                 max_body=lambda uid: self.limits.get(uid, MOST),
                 not_ready=list,
                 keeper=self.keeper,
+                ask_token=self.token,
             )
         )
 

@@ -257,6 +257,44 @@ def test_a_custom_domain_is_canonical_as_a_domain_and_as_a_host(text: str) -> No
     except Invalid:
         return
     assert address.domain(canonical) == address.host(canonical) == canonical
+    readable = address.readable(canonical)
+    assert address.domain(readable) == canonical, "what is shown leads to what is stored"
+    dotted = re.sub("[\u3002\uff0e\uff61]", ".", text.strip().lower()).removesuffix(".")
+    assert readable == dotted or dotted.isascii(), "and it is what was typed"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\uff42\uff4f\uff4f\uff4b.example", "bu\u0308cher.example", "caf\u00e9\u2024example.org"],
+    ids=ascii,
+)
+def test_a_domain_that_would_be_stored_as_another_is_invalid(text: str) -> None:
+    """Full width, what is not composed, other dots: look-alikes of what IDNA 2008 would make of them."""
+    with pytest.raises(Invalid) as caught:
+        address.domain(text)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [
+        ("xn--bcher-kva.example", "b\u00fccher.example"),
+        ("xn--strae-oqa.example", "stra\u00dfe.example"),
+        ("shop.example", "shop.example"),
+        ("xn--a.example", "xn--a.example"),
+        ("xn--ls8h.example", "xn--ls8h.example"),
+    ],
+)
+def test_a_domain_is_read_in_its_own_letters_if_they_lead_back_to_it(stored: str, read: str) -> None:
+    assert address.readable(stored) == read
+
+
+@pytest.mark.parametrize(
+    ("name", "below"),
+    [("example.com", True), ("a.b.example.com", True), ("evilexample.com", False), ("com", False)],
+)
+def test_below_a_domain_is_decided_at_its_labels(name: str, below: bool) -> None:
+    assert address.is_below(name, "example.com") is below
 
 
 # Addresses

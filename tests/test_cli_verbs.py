@@ -16,7 +16,7 @@ acme, root, run = operators.acme, operators.root, operators.run
 @pytest.fixture
 def globex(run: Run, acme: str) -> str:
     """A tenant with each kind of address, beside acme."""
-    assert run("add", "globex", "--path", "--domain", "globex.example.org").code == 0
+    assert run("add", "globex", "--path", "--domain", "globex.example.org", "--trust").code == 0
     return "globex"
 
 
@@ -48,9 +48,14 @@ def test_the_verbs_of_a_tenants_life(run: Run, acme: str) -> None:
         (["maintenance", acme, "off"], "acme is active again."),
         (["maintenance", acme, "off"], "acme is not in maintenance."),
         (["restart", acme], "acme is built anew."),
-        (["domain", "add", acme, "acme.example"], "acme.example is the primary domain of acme."),
+        (["domain", "add", acme, "acme.example", "--trust"], "acme.example is the primary domain of acme."),
         (["domain", "add", acme, "acme.example"], "acme.example is already the primary domain of acme."),
-        (["domain", "add", acme, "www.acme.example"], "www.acme.example is a domain of acme."),
+        (["domain", "add", acme, "www.acme.example"], "www.acme.example is claimed for acme; it is no address yet."),
+        (
+            ["domain", "add", acme, "www.acme.example"],
+            "www.acme.example is already claimed for acme; it is no address yet.",
+        ),
+        (["domain", "add", acme, "www.acme.example", "--trust"], "www.acme.example is a domain of acme."),
         (["domain", "remove", acme, "www.acme.example"], "www.acme.example is no longer a domain of acme."),
         (["remove", acme, "--yes"], "acme is removed."),
         (["remove", acme], "acme is already removed."),
@@ -96,7 +101,8 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(run: Run, globex: 
         ("rename acme apex", "acme would be renamed to apex."),
         ("clone acme nadir", "nadir would be added with the data of acme."),
         ("add nadir", "nadir would be added."),
-        ("domain add acme acme.example", "acme.example would be the primary domain of acme."),
+        ("domain add acme acme.example", "acme.example would be claimed for acme; it is no address yet."),
+        ("domain add acme acme.example --trust", "acme.example would be the primary domain of acme."),
         ("domain remove globex globex.example.org", "globex.example.org would no longer be a domain of globex."),
         ("remove acme", "acme would be removed."),
         ("remove gone --undo", "gone would be back."),
@@ -217,13 +223,14 @@ def test_a_tenant_suspended_in_a_maintenance_is_told_to_be_in_it_again(run: Run,
 
 def test_a_domain_is_told_as_it_is_kept(run: Run, acme: str) -> None:
     """However it was typed: in another alphabet, in capitals, or with the dot of the root."""
+    both = "xn--bcher-kva.example.org (b\u00fccher.example.org)"
     for words, says in (
-        ("add acme b\u00fccher.example.org", "xn--bcher-kva.example.org is the primary domain of acme."),
-        ("add acme b\u00fccher.example.org", "xn--bcher-kva.example.org is already the primary domain of acme."),
-        ("add acme WWW.example.org.", "www.example.org is a domain of acme."),
+        ("add acme b\u00fccher.example.org --trust", f"{both} is the primary domain of acme."),
+        ("add acme b\u00fccher.example.org", f"{both} is already the primary domain of acme."),
+        ("add acme WWW.example.org. --trust", "www.example.org is a domain of acme."),
         (
             "remove acme WWW.example.org.",
-            "www.example.org is no longer a domain of acme.\n  Its primary one is xn--bcher-kva.example.org.",
+            f"www.example.org is no longer a domain of acme.\n  Its primary one is {both}.",
         ),
     ):
         ran = run("domain", *words.split())
@@ -231,7 +238,7 @@ def test_a_domain_is_told_as_it_is_kept(run: Run, acme: str) -> None:
 
 
 def test_the_primary_domain_is_listed_first(run: Run, globex: str) -> None:
-    run("domain", "add", globex, "www.globex.example", "--primary")
+    run("domain", "add", globex, "www.globex.example", "--primary", "--trust")
     assert run("domain", "list", globex).out.splitlines() == [
         "www.globex.example\tprimary\thttp://www.globex.example:8000/",
         "globex.example.org\t\thttp://globex.example.org:8000/",

@@ -217,7 +217,7 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platfo
     """A platform with a tenant that has an address of each kind."""
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     with open_platform(tmp_path, {"application": "tests.applications:plain"}) as opened:
-        opened.operations.add(NewTenant(name="acme", path=True, domains=("shop.example.org",)))
+        opened.operations.add(NewTenant(name="acme", path=True, domains=("shop.example.org",), trust=True))
         yield opened
         opened.pool.verify()
 

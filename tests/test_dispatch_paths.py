@@ -138,6 +138,22 @@ def test_what_follows_the_tenants_part_may_be_encoded_as_it_likes(paths: PathDis
         assert answer.code == 200
 
 
+@pytest.mark.parametrize("rest", ["..", "../globex/", "x/../../globex/", "x//.././../y", "./..", "x/../.."])
+def test_a_path_whose_dots_lead_out_of_the_mount_is_a_bad_request_cold_and_warm(
+    paths: PathDispatcher, rest: str
+) -> None:
+    for _ in range(2):
+        for raw in (rest, rest.replace("..", "%2e%2E"), rest.replace("/", "%2f")):
+            assert begin(paths, environ_of(path=f"/acme/{rest}", REQUEST_URI=f"/acme/{raw}")).code == 400
+        ask(paths, path="/acme/")
+    assert asked(paths) == {"acme": 1}
+
+
+@pytest.mark.parametrize("rest", ["...", "x/..", "x/../y", "..x/..", "x/y/../../z", ".", "x..", "/x/.."])
+def test_dots_that_stay_inside_the_mount_are_the_applications_own_matter(paths: PathDispatcher, rest: str) -> None:
+    assert ask(paths, path=f"/acme/{rest}").body == f"acme /acme /{rest}"
+
+
 def test_a_server_that_does_not_tell_the_raw_target_is_believed(paths: PathDispatcher) -> None:
     for _ in range(2):
         assert ask(paths, path="/acme/x", REQUEST_URI=None).body == "acme /acme /x"

@@ -25,12 +25,12 @@ EVERYTHING = [
 ]
 
 
-def test_an_application_with_all_fences_down_is_itself() -> None:
-    def app(_: "WSGIEnvironment", __: "StartResponse") -> Iterable[bytes]:
-        return []
-
-    assert fenced(app, Border(uid=UID, mount=MOUNT, off=FENCES)) is app
-    assert fenced(app, Border(uid=UID, mount=MOUNT)) is not app
+def test_with_all_fences_down_all_passes_but_what_commands_the_front() -> None:
+    guarded = by_path(*FENCES)
+    assert guarded.leaves(*EVERYTHING, ("X-Accel-Redirect", "/-/files/x")) == EVERYTHING
+    cookie = {"HTTP_COOKIE": f"session_{OTHER}=a", "REQUEST_METHOD": "POST", "HTTP_SEC_FETCH_SITE": "cross-site"}
+    assert guarded.leaves(HTML, **cookie) == [HTML]
+    assert guarded.seen[-1]["HTTP_COOKIE"] == f"session_{OTHER}=a"
 
 
 @pytest.mark.parametrize("guarded", [by_host(), by_path()])

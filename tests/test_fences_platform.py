@@ -56,3 +56,19 @@ def test_an_operator_takes_down_a_fence_of_one_tenant(platform: Platform) -> Non
     assert call(platform.application, "globex.localhost", "/", **CROSS).status == 403
     platform.operations.config_unset("acme", ["TENANT_FENCES_OFF"])
     wait_until(lambda: call(platform.application, "acme.localhost", "/", **CROSS).status == 403)
+
+
+def test_nginx_sends_files_only_where_it_stands_in_front_and_is_to(tmp_path: Path) -> None:
+    """Elsewhere the server sends what an application would have left to nginx."""
+    given = {"application": "tests.sending:create_app"}
+    for more, sends in (({}, False), ({"edge_files": "on"}, False), ({"edge_files": "on", "proxies": 1}, True)):
+        with open_platform(tmp_path, given | more) as platform:
+            if not platform.operations.count():
+                platform.operations.add(NewTenant(name="acme"))
+            folder = platform.operations.path("acme")
+            (folder / "files" / "a.txt").write_text("hello")
+            answer = call(platform.application, "acme.localhost", "/file", QUERY_STRING="name=a.txt")
+            assert answer.status == 200
+            assert answer.headers.get("X-Accel-Redirect") == (f"/-/files/{folder.name}/a.txt" if sends else None)
+            assert answer.text == ("" if sends else "hello")
+            assert "X-Sendfile" not in answer.headers

@@ -168,7 +168,7 @@ def test_what_strangers_spell_at_length_is_kept_nowhere() -> None:
     seen(1, HTTP_X_FORWARDED_FOR="203.0.113.9")
     tracemalloc.start()
     try:
-        for number in range(300):
+        for number in range(60):
             long = f"{number}_" + "A" * 20_000
             assert f"HTTP_{long}" in seen(0, **{f"HTTP_{long}": "x"})
             for hops in (1, 2):
@@ -178,4 +178,4 @@ def test_what_strangers_spell_at_length_is_kept_nowhere() -> None:
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert kept < 1 << 20
+    assert kept < 1 << 18

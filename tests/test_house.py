@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,16 @@ ALLOWED_AT_TOP = {
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@pytest.fixture(autouse=True, scope="module")
+def trees() -> Iterator[None]:
+    """Keep what was parsed for as long as this file's tests run: it is much."""
+    yield
+    tree.cache_clear()
+
+
+@cache
 def tree(path: Path) -> ast.Module:
-    """Parse one source file."""
+    """Parse one source file, once for all tests of this file."""
     return ast.parse((ROOT / path).read_text("utf-8"), str(path))
 
 

@@ -27,7 +27,9 @@ operations, root, shop = shops.operations, shops.root, shops.shop
 
 
 def test_add_leaves_a_whole_placement_that_its_owner_alone_can_read(operations: Operations, root: Path) -> None:
-    added = operations.add(NewTenant("acme", title="Acme", path=True, domains=["Shop.Example.com"], config={"A": 1}))
+    added = operations.add(
+        NewTenant("acme", title="Acme", path=True, domains=["Shop.Example.com"], config={"A": 1}, trust=True)
+    )
     placement = Placement(operations.path("acme"))
     assert placement.folder == root / "instance" / "tenants" / added.tenant.uid
     assert {mode(placement.folder), mode(placement.files)} == {0o700}
@@ -95,8 +97,8 @@ def test_an_add_that_cannot_be_writes_nothing(
 
 
 def test_a_name_or_an_address_that_is_taken_is_refused_and_leaves_nothing(operations: Operations, root: Path) -> None:
-    operations.add(NewTenant("acme", domains=["shop.example.com"]))
-    for new in (NewTenant("acme"), NewTenant("globex", domains=["shop.example.com"])):
+    operations.add(NewTenant("acme", domains=["shop.example.com"], trust=True))
+    for new in (NewTenant("acme"), NewTenant("globex", domains=["shop.example.com"], trust=True)):
         with pytest.raises(Refused):
             operations.add(new)
     assert [listed.tenant.name for listed in operations.list().tenants] == ["acme"]
@@ -186,7 +188,7 @@ def test_a_suspension_needs_a_reason(operations: Operations) -> None:
 
 def test_removing_keeps_the_folder_and_the_name_and_can_be_undone(operations: Operations, root: Path) -> None:
     """A suspended tenant comes back suspended."""
-    operations.add(NewTenant("acme", path=True, domains=["shop.example.com"]))
+    operations.add(NewTenant("acme", path=True, domains=["shop.example.com"], trust=True))
     before = operations.show("acme")
     (before.placement / "files" / "kept").write_text("all of it")
     operations.suspend("acme", "unpaid")
@@ -236,9 +238,9 @@ def test_a_tenant_whose_folder_is_missing_can_be_removed_but_not_brought_back(op
 
 
 def test_an_address_that_somebody_else_has_by_now_does_not_come_back(operations: Operations) -> None:
-    operations.add(NewTenant("acme", domains=["shop.example.com"]))
+    operations.add(NewTenant("acme", domains=["shop.example.com"], trust=True))
     operations.remove("acme")
-    operations.add(NewTenant("globex", domains=["shop.example.com"]))
+    operations.add(NewTenant("globex", domains=["shop.example.com"], trust=True))
     restored = operations.undo_remove("acme")
     assert restored.urls == ("http://acme.localhost:8000/",)
     assert restored.lost == ("http://shop.example.com:8000/",)

@@ -32,7 +32,9 @@ def files(operations: Operations, name: str) -> Path:
 @pytest.fixture
 def acme(operations: Operations) -> Operations:
     """A tenant with something of everything."""
-    operations.add(NewTenant("acme", title="Acme", path=True, domains=["shop.example.com"], config={"A": 1}))
+    operations.add(
+        NewTenant("acme", title="Acme", path=True, domains=["shop.example.com"], config={"A": 1}, trust=True)
+    )
     operations.config_set_secret("acme", {"MAIL_PASSWORD": "hidden"})
     with closing(sqlite3.connect(Placement(operations.path("acme")).database)) as raw:
         raw.execute("INSERT INTO goods (id) VALUES (7)")

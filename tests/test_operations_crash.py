@@ -100,9 +100,9 @@ def done(pid: int) -> bool:
     return os.WIFEXITED(ended) and os.WEXITSTATUS(ended) == 0
 
 
-def lines(request: pytest.FixtureRequest) -> range:
+def lines(request: pytest.FixtureRequest, step: int = 13) -> range:
     """Give the lines at which a verb is cut short: every one in the full run."""
-    return range(1, 10_000, 1 if request.config.getoption("full") else 9)
+    return range(1, 10_000, 1 if request.config.getoption("full") else step)
 
 
 @pytest.mark.parametrize("what", [KILL, INTERRUPT])
@@ -181,7 +181,7 @@ def test_another_verb_that_is_cut_short_anywhere_is_absent_or_whole(
     """To the last line of the book and the last byte of a file; one `recover` later."""
     verb = next(verb for verb in VERBS if verb.name == name)
     ends = Ends.of_verb(verb, prepare(tmp_path / "base"), tmp_path)
-    for number in lines(request)[:: 1 if request.config.getoption("full") else 2]:
+    for number in lines(request, 18):
         root = stage.copy(ends.start, tmp_path / str(number))
         through = done(child(root, verb.act, number, what, stage.opened))
         seen = ends.look(root, through)

@@ -1,4 +1,4 @@
-"""Custom domains: one of them is the primary one."""
+"""Custom domains that are given on trust: one of them is the primary one."""
 
 from pathlib import Path
 
@@ -26,14 +26,14 @@ def told(found: Domains) -> list[str]:
 
 
 def test_the_first_domain_is_the_primary_one_and_another_becomes_it_when_asked(acme: Operations) -> None:
-    assert told(acme.domain_add("acme", "Shop.Example.com")) == ["shop.example.com*"]
-    assert told(acme.domain_add("acme", "buy.example.com")) == ["buy.example.com", "shop.example.com*"]
-    assert told(acme.domain_add("acme", "a.example.com", primary=True)) == [
+    assert told(acme.domain_add("acme", "Shop.Example.com", trust=True)) == ["shop.example.com*"]
+    assert told(acme.domain_add("acme", "buy.example.com", trust=True)) == ["buy.example.com", "shop.example.com*"]
+    assert told(acme.domain_add("acme", "a.example.com", primary=True, trust=True)) == [
         "a.example.com*",
         "buy.example.com",
         "shop.example.com",
     ]
-    moved = acme.domain_add("acme", "buy.example.com", primary=True)
+    moved = acme.domain_add("acme", "buy.example.com", primary=True, trust=True)
     assert told(moved) == ["a.example.com", "buy.example.com*", "shop.example.com"]
     assert acme.domain_list("acme") == moved.domains
     assert moved.tenant.domain == "buy.example.com"
@@ -42,9 +42,9 @@ def test_the_first_domain_is_the_primary_one_and_another_becomes_it_when_asked(a
 
 
 def test_a_domain_that_it_has_already_changes_nothing(acme: Operations) -> None:
-    acme.domain_add("acme", "shop.example.com")
+    acme.domain_add("acme", "shop.example.com", trust=True)
     for primary in (False, True):
-        again = acme.domain_add("acme", "SHOP.example.com.", primary=primary)
+        again = acme.domain_add("acme", "SHOP.example.com.", primary=primary, trust=True)
         assert (again.changed, told(again)) == (False, ["shop.example.com*"])
     assert verbs(acme) == ["add", "domain add"]
 
@@ -53,7 +53,7 @@ def test_without_the_primary_domain_the_first_that_is_left_is_it_and_without_any
     acme: Operations,
 ) -> None:
     for domain in ("b.example.com", "a.example.com", "c.example.com"):
-        acme.domain_add("acme", domain)
+        acme.domain_add("acme", domain, trust=True)
     assert told(acme.domain_remove("acme", "b.example.com")) == ["a.example.com*", "c.example.com"]
     assert told(acme.domain_remove("acme", "C.example.com")) == ["a.example.com*"]
     last = acme.domain_remove("acme", "a.example.com")
@@ -65,7 +65,7 @@ def test_without_the_primary_domain_the_first_that_is_left_is_it_and_without_any
 def test_a_domain_that_it_has_not_is_unknown_and_the_hint_lists_those_it_has(acme: Operations) -> None:
     with pytest.raises(Unknown, match="It has none"):
         acme.domain_remove("acme", "shop.example.com")
-    acme.domain_add("acme", "shop.example.com")
+    acme.domain_add("acme", "shop.example.com", trust=True)
     with pytest.raises(Unknown, match=r"It has shop\.example\.com"):
         acme.domain_remove("acme", "chop.example.com")
     assert verbs(acme) == ["add", "domain add"]
@@ -76,20 +76,20 @@ def test_a_domain_that_it_has_not_is_unknown_and_the_hint_lists_those_it_has(acm
 )
 def test_a_domain_below_the_platforms_own_or_that_is_none_is_invalid(acme: Operations, domain: str) -> None:
     with pytest.raises(Invalid):
-        acme.domain_add("acme", domain)
+        acme.domain_add("acme", domain, trust=True)
     assert acme.domain_list("acme") == ()
 
 
 def test_a_domain_of_another_tenant_is_refused(acme: Operations) -> None:
-    acme.add(NewTenant("globex", application=NOTES, domains=["shop.example.com"]))
+    acme.add(NewTenant("globex", application=NOTES, domains=["shop.example.com"], trust=True))
     with pytest.raises(Refused, match="taken by 'globex'"):
-        acme.domain_add("acme", "shop.example.com")
+        acme.domain_add("acme", "shop.example.com", trust=True)
     assert acme.domain_list("globex")[0].primary
 
 
 def test_the_primary_domain_comes_back_with_its_tenant(acme: Operations) -> None:
-    acme.domain_add("acme", "b.example.com")
-    acme.domain_add("acme", "a.example.com")
+    acme.domain_add("acme", "b.example.com", trust=True)
+    acme.domain_add("acme", "a.example.com", trust=True)
     before = acme.domain_list("acme")
     acme.remove("acme")
     acme.undo_remove("acme")
@@ -99,7 +99,9 @@ def test_the_primary_domain_comes_back_with_its_tenant(acme: Operations) -> None
 def test_of_two_who_saw_the_same_domains_one_wins_and_the_other_is_told_so(acme: Operations, root: Path) -> None:
     with open_desk(root, read(root).settings) as desk:
         seen = acme.get("acme")
-        domains.add(desk, seen, "a.example.com", False)
+        domains.add(desk, seen, "a.example.com", False, True)
         with pytest.raises(Refused, match="at the same time"):
             domains.add(desk, seen, "b.example.com", False)
+        with pytest.raises(Refused, match="at the same time"):
+            domains.add(desk, seen, "b.example.com", False, True)
     assert [one.domain for one in acme.domain_list("acme")] == ["a.example.com"]

@@ -18,7 +18,7 @@ operations, root, shop = shops.operations, shops.root, shops.shop
 Verb = Callable[[Operations], object]
 
 CHANGES: dict[str, Verb] = {
-    "add": lambda desk: desk.add(NewTenant("fresh", path=True, domains=["f.example.com"], config={"A": 1})),
+    "add": lambda desk: desk.add(NewTenant("fresh", path=True, domains=["f.example.com"], config={"A": 1}, trust=True)),
     "clone": lambda desk: desk.clone("acme", Clone("fresh")),
     "suspend": lambda desk: desk.suspend("acme", "unpaid"),
     "resume": lambda desk: desk.resume("late"),
@@ -26,7 +26,7 @@ CHANGES: dict[str, Verb] = {
     "maintenance off": lambda desk: desk.maintenance_off("shut"),
     "restart": lambda desk: desk.restart("acme"),
     "rename": lambda desk: desk.rename("acme", "fresh"),
-    "domain add": lambda desk: desk.domain_add("acme", "b.example.com", primary=True),
+    "domain add": lambda desk: desk.domain_add("acme", "b.example.com", primary=True, trust=True),
     "domain remove": lambda desk: desk.domain_remove("acme", "a.example.com"),
     "remove": lambda desk: desk.remove("acme"),
     "undo remove": lambda desk: desk.undo_remove("gone"),
@@ -52,7 +52,7 @@ REFUSALS: dict[str, tuple[Verb, type[TenantryError], str]] = {
 @pytest.fixture
 def town(operations: Operations) -> Operations:
     """Tenants in all states."""
-    operations.add(NewTenant("acme", application=NOTES, domains=["a.example.com"], config={"A": 1}))
+    operations.add(NewTenant("acme", application=NOTES, domains=["a.example.com"], config={"A": 1}, trust=True))
     for name in ("late", "shut", "gone", "al"):
         operations.add(NewTenant(name, application=NOTES))
     operations.suspend("late", "unpaid")
@@ -86,7 +86,7 @@ def test_the_answers_are_those_of_the_real_thing(town: Operations, root: Path) -
         renamed = desk.rename("acme", "apex", timedelta(days=2))
         assert renamed.urls == ("http://apex.localhost:8000/", "http://a.example.com:8000/")
         assert renamed.until
-        domains = desk.domain_add("acme", "b.example.com", primary=True).domains
+        domains = desk.domain_add("acme", "b.example.com", primary=True, trust=True).domains
         assert [(one.domain, one.primary) for one in domains] == [("a.example.com", False), ("b.example.com", True)]
         assert desk.undo_remove("gone").urls == ("http://gone.localhost:8000/",)
         said = desk.purge("gone")

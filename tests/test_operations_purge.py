@@ -26,7 +26,7 @@ operations, root, shop = shops.operations, shops.root, shops.shop
 @pytest.fixture
 def acme(operations: Operations) -> Operations:
     """A tenant with a folder in a folder."""
-    operations.add(NewTenant("acme", title="Acme", application=NOTES, domains=["shop.example.com"]))
+    operations.add(NewTenant("acme", title="Acme", application=NOTES, domains=["shop.example.com"], trust=True))
     letters = Placement(operations.path("acme")).files / "letters"
     letters.mkdir()
     (letters / "one.txt").write_text("Dear")

@@ -21,7 +21,7 @@ operations, root, shop = shops.operations, shops.root, shops.shop
 
 
 def test_a_renamed_tenant_has_its_data_key_and_folder_and_one_journal_line(operations: Operations, root: Path) -> None:
-    added = operations.add(NewTenant("acme", path=True, domains=["shop.example.com"])).tenant
+    added = operations.add(NewTenant("acme", path=True, domains=["shop.example.com"], trust=True)).tenant
     (operations.path("acme") / "files" / "kept").write_text("all of it")
     key, folder = (operations.path("acme") / "key").read_bytes(), operations.path("acme")
     renamed = operations.rename("acme", "apex")

@@ -159,9 +159,9 @@ def test_a_tenant_that_is_being_purged_is_not_there_for_any_other_verb(
 
 
 def test_an_address_of_somebody_whose_row_makes_no_sense_is_not_given_back(operations: Operations, root: Path) -> None:
-    operations.add(NewTenant("acme", domains=("shop.example.org",)))
+    operations.add(NewTenant("acme", domains=("shop.example.org",), trust=True))
     operations.remove("acme")
-    operations.add(NewTenant("globex", domains=("shop.example.org",)))
+    operations.add(NewTenant("globex", domains=("shop.example.org",), trust=True))
     with closing(sqlite3.connect(root / "instance" / "registry.sqlite3")) as raw, raw:
         raw.execute("UPDATE tenants SET status = 'odd' WHERE name = 'globex'")
     restored = operations.undo_remove("acme")

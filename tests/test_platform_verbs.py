@@ -51,9 +51,9 @@ def test_a_renamed_tenant_answers_at_its_old_name_until_the_grace_ends(
 
 def test_one_of_several_domains_is_primary_and_the_others_lead_to_it(platform: Platform, get: Get) -> None:
     """The subdomain goes on answering by itself."""
-    platform.operations.domain_add("acme", "acme.example")
+    platform.operations.domain_add("acme", "acme.example", trust=True)
     assert get("acme.example").status == 200
-    platform.operations.domain_add("acme", "www.acme.example", primary=True)
+    platform.operations.domain_add("acme", "www.acme.example", primary=True, trust=True)
     wait_until(lambda: get("acme.example", "/x").status == 308)
     assert get("acme.example", "/x").headers["Location"] == "http://www.acme.example:8000/x"
     assert get("www.acme.example").status == get("acme.localhost").status == 200

@@ -9,7 +9,7 @@ from tests.proofs import kills
 from tests.proofs.kills import Tally
 from tests.proofs.verbs import VERBS, Verb
 
-RUNS, FULL_RUNS = 50, 1000
+RUNS, FULL_RUNS = 20, 1000
 _each_verb = pytest.mark.parametrize("verb", VERBS, ids=[verb.name for verb in VERBS])
 
 

@@ -89,7 +89,7 @@ def test_many_openers_of_a_missing_registry_make_one(path: Path) -> None:
 def test_a_newer_registry_is_refused_by_its_version(path: Path) -> None:
     Registry.open(path).close()
     spoil(path, "UPDATE meta SET schema_version = 7")
-    with pytest.raises(Refused, match=r"is of version 7, newer than this Tenantry knows \(2\)\. Upgrade Tenantry\."):
+    with pytest.raises(Refused, match=r"is of version 7, newer than this Tenantry knows \(3\)\. Upgrade Tenantry\."):
         Registry.open(path)
 
 

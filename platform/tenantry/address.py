@@ -12,10 +12,12 @@ from tenantry.errors import Invalid
 
 PATH_PREFIX = "/t/"
 NAME_LENGTH = 40
+HOST_LENGTH = 253
 
 _NAME = re.compile(r"(?=[0-9-]*[a-z])[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]]+)(?::(?P<port>[1-9][0-9]{0,4}))?", re.ASCII)
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
+_STOPS = re.compile("[\u3002\uff0e\uff61]")
 _LABELS = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}", re.ASCII)
 
 # A word leaves the list or joins it only with a new version and a line in the changelog.
@@ -146,7 +148,7 @@ def host(raw: str) -> str:
     if name.startswith("["):
         return _ipv6(name, raw)
     name = name.removesuffix(".")
-    if len(name) > 253 or not _LABELS.fullmatch(name):
+    if len(name) > HOST_LENGTH or not _LABELS.fullmatch(name):
         raise Invalid(f"{shown(raw)} is not a host.", hint="A host is made of labels of a-z, 0-9 and inner hyphens.")
     return name
 
@@ -177,17 +179,39 @@ def is_local(name: str) -> bool:
     return head.isdigit()
 
 
+def is_below(name: str, domain: str) -> bool:
+    """Tell whether canonical host `name` is `domain` or lies below it."""
+    return name == domain or name.endswith(f".{domain}")
+
+
 def domain(text: str) -> str:
-    """Return the canonical A-label form of a custom domain by IDNA 2008, or raise Invalid."""
+    """Return the canonical A-label form of a custom domain by IDNA 2008, or raise Invalid.
+
+    Nothing is mapped but the case of letters and other alphabets' full stops: what is stored reads as what was typed.
+    """
     if set(text) & set("/:@?#"):
         raise Invalid(f"{shown(text)} is not a domain.", hint="Give the name alone: no http://, no port, no path.")
+    typed = _STOPS.sub(".", text.strip().lower())
     try:
-        name = host(idna.encode(text.strip().lower(), uts46=False).decode("ascii"))
+        name = host(idna.encode(typed, uts46=False).decode("ascii"))
+        same = typed.isascii() or idna.decode(name) == typed.removesuffix(".")
     except idna.IDNAError as error:
-        raise Invalid(f"{shown(text)} is not a domain: {error}.", hint="Give it as example.com.") from error
+        why = str(error).rstrip(".")
+        raise Invalid(f"{shown(text)} is not a domain: {why}.", hint="Give it as example.com.") from error
+    if not same:
+        raise Invalid(f"{shown(text)} is not a domain: it would be stored as {name}.", hint="Give it as example.com.")
     if "." not in name or is_local(name):
         raise Invalid(f"{shown(text)} is not a domain of the public kind.", hint="Give it as shop.example.com.")
     return name
+
+
+def readable(name: str) -> str:
+    """Return a canonical domain as people read it: in the letters of its language, if they lead back to it."""
+    try:
+        letters = idna.decode(name)
+        return letters if idna.encode(letters, uts46=False).decode("ascii") == name else name
+    except idna.IDNAError:
+        return name
 
 
 def shown(text: str, limit: int = 80) -> str:

@@ -126,6 +126,16 @@ class Instance:
         return self.root / "serving"
 
     @property
+    def probe(self) -> Path:
+        """The secret by which an operator's own requests are known to the serving processes."""
+        return self.root / "probe"
+
+    @property
+    def sample(self) -> Path:
+        """A file among the placements that anybody may read, to see whether nginx can send what lies there."""
+        return self.tenants / "sample"
+
+    @property
     def staging(self) -> Path:
         """Folders of tenants that are being added, each renamed into place when whole."""
         return self.root / "staging"

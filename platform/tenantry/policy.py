@@ -28,12 +28,16 @@ _UNITS |= {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What one tenant is granted; sizes in bytes, 0 and an empty rate being no limit of its own."""
+    """What one tenant is granted; sizes in bytes, 0 and an empty rate being no limit of its own.
+
+    `sends_files` tells that nginx sends files for applications that want it, which the platform alone decides.
+    """
 
     max_body: int = 0
     rate: str = ""
     quota: int = 0
     fences_off: frozenset[str] = frozenset()
+    sends_files: bool = False
 
 
 class Grants(Protocol):
@@ -47,10 +51,19 @@ class Grants(Protocol):
     def quota(self) -> int:
         """Bytes that one tenant may keep."""
 
+    @property
+    def edge_files(self) -> str:
+        """Whether nginx sends files: on or off."""
+
+    @property
+    def proxies(self) -> int:
+        """How many proxies are in front."""
+
 
 def granted(known: Grants) -> Policy:
     """Make what a tenant is granted whose config says nothing else."""
-    return Policy(rate=known.rate, quota=known.quota)
+    # Without an nginx in front nobody would follow where a file is said to be.
+    return Policy(rate=known.rate, quota=known.quota, sends_files=known.edge_files == "on" and known.proxies > 0)
 
 
 def rate(text: str) -> str:
@@ -84,6 +97,7 @@ def read(config: Mapping[str, object], default: Policy) -> Policy:
         rate=given.get(RATE, default.rate),
         quota=given.get(QUOTA, default.quota),
         fences_off=given.get(FENCES_OFF, default.fences_off),
+        sends_files=default.sends_files,
     )
 
 

@@ -1,6 +1,8 @@
 """The platform's settings: defaults, `.env`, then the environment, read once, typed and frozen."""
 
+import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -17,7 +19,16 @@ PREFIX = "TENANTRY_"
 # Keys of the set-up and the tests, which run before the platform: known here, so as not to be taken for typing errors.
 SETUP_KEYS = frozenset(f"TENANTRY_{key}" for key in ("NO_APT", "BOOTSTRAPPED", "CHROMIUM", "NGINX", "WRK"))
 
+# Fields whose values are shown to nobody.
+SECRETS = frozenset({"ask_token"})
+
 Converter = Callable[[str], Any]
+
+# What a URL's query and a header say in the same letters.
+_SECRET = re.compile(r"[A-Za-z0-9._~-]{16,200}", re.ASCII)
+# Nothing that nginx or systemd give a meaning.
+_PLAIN_PATH = re.compile(r"/[^\x00-\x20\x7f\"'\\$%;{}#]*")
+_WITH_PORT = re.compile(r"(?P<where>\[[^\[\]]+\]|[^:]+):(?P<port>\d{1,5})", re.ASCII)
 
 
 def _number(low: float, high: float, kind: type[int] | type[float] = int) -> Converter:
@@ -73,8 +84,69 @@ def _folder(text: str) -> Path:
         raise ValueError(f"must be a folder: {error}") from error
 
 
+def _path(text: str) -> str:
+    """Check a whole path that stands in somebody else's configuration, where nothing of it may mean anything."""
+    given = text.strip()
+    if given and (not _PLAIN_PATH.fullmatch(given) or ".." in given.split("/")):
+        raise ValueError("must be a whole path without blanks, quotes and any of \\ $ % ; { } #")
+    return given
+
+
+def _template(text: str) -> str:
+    """Check a whole path in which `{name}` may stand for a domain."""
+    given = _text(text)
+    _path(given.replace("{name}", "name"))
+    return given
+
+
+def _at(text: str) -> str:
+    try:
+        found = ipaddress.ip_address(text.strip().removeprefix("[").removesuffix("]")) if text.strip() else ""
+    except ValueError as error:
+        raise ValueError("must be an address such as 192.0.2.1 or 2001:db8::1") from error
+    if "%" in text:
+        raise ValueError("must be an address without a zone")
+    return f"[{found}]" if ":" in str(found) else str(found)
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    try:
+        found = [ipaddress.ip_network(word, strict=False) for word in _words(text)]
+    except ValueError as error:
+        raise ValueError("must be networks such as 192.0.2.0/24, separated by commas") from error
+    if "%" in text:  # a zone may be spelled in any letters
+        raise ValueError("must be networks without a zone")
+    if any(network.prefixlen == 0 for network in found):
+        raise ValueError("must not be everybody's")
+    return tuple(map(str, found))
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _secret(text: str) -> str:
+    given = text.strip()
+    if given and not _SECRET.fullmatch(given):
+        raise ValueError("must be 16 to 200 of A-Z, a-z, 0-9, hyphens, dots, _ and ~")
+    return given
+
+
+def _servers(text: str) -> tuple[str, ...]:
+    """Spell DNS servers as `ip:port`; a name cannot be one, as nobody could be asked for its address."""
+    return tuple(_server(word) for word in _words(text))
+
+
+def _server(word: str) -> str:
+    found = _WITH_PORT.fullmatch(word)
+    where, port = (found["where"], int(found["port"])) if found else (word, 53)
+    try:
+        known = ipaddress.ip_address(where[1:-1] if where[:1] == "[" and where[-1:] == "]" else where)
+    except ValueError as error:
+        raise ValueError(f"{word} is no DNS server: give its IP address, with a port or without") from error
+    if not 1 <= port <= 65535:
+        raise ValueError(f"the port of {word} must be from 1 to 65535")
+    return f"[{known}]:{port}" if known.version == 6 else f"{known}:{port}"
 
 
 def _setting(default: object, convert: Converter, doc: str) -> Any:
@@ -153,6 +225,50 @@ class Settings:
     log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "The least level that is logged.")
 
     access_log: str = _setting("on", _choice("on", "off"), "Whether each request is a line of the log: on or off.")
+    resolver: tuple[str, ...] = _setting(
+        (),
+        _servers,
+        "DNS servers that tell whose a domain is, such as 9.9.9.9 or 127.0.0.1:5353; empty asks the system's.",
+    )
+    ask_token: str = _setting(
+        "",
+        _secret,
+        "Who brings it, 16 letters or more, may ask /-/tls-ask from other machines; empty lets none of them.",
+    )
+    edge_address: str = _setting("", _at, "The address on which nginx listens; empty is all, IPv4 and IPv6.")
+    edge_http_port: int = _setting(
+        80, _number(0, 65535), "The port from which nginx sends visitors on to https; 0 is none."
+    )
+    edge_certificate: str = _setting(
+        "/etc/letsencrypt/live/{name}/fullchain.pem",
+        _template,
+        "The certificate of {name}: of the base domain, which covers its subdomains too, or of a custom one.",
+    )
+    edge_key: str = _setting("/etc/letsencrypt/live/{name}/privkey.pem", _template, "The key of that certificate.")
+    edge_domains: str = _setting(
+        "live",
+        _choice("live", "listed"),
+        "How nginx knows custom domains: live asks when visitors come, listed wants a reload for each.",
+    )
+    edge_challenges: str = _setting(
+        "/var/www/challenges",
+        _path,
+        "The folder of answers to a certificate authority's challenges; empty is none.",
+    )
+    edge_hsts: int = _setting(
+        31536000, _number(0, 1 << 30), "For how long browsers are told to come by https alone; 0 tells them nothing."
+    )
+    edge_http2: str = _setting(
+        "off", _choice("on", "off"), "Whether nginx, of 1.25.1 or newer, speaks HTTP/2: on or off."
+    )
+    edge_wait: float = _setting(120.0, _number(1, 86400, float), "How long nginx waits for more of an answer.")
+    edge_files: str = _setting(
+        "off", _choice("on", "off"), "Whether nginx sends files of applications with USE_X_SENDFILE itself: on or off."
+    )
+    edge_processes: int = _setting(1, _number(1, 64), "Serving processes behind nginx, each with a socket of its own.")
+    edge_cdn: tuple[str, ...] = _setting(
+        (), _networks, "Networks of a CDN in front of nginx, which say in X-Forwarded-For whom they ask for."
+    )
 
     def url(self, where: address.Address) -> str:
         """Spell the public address of a tenant, ending in a slash."""
@@ -226,6 +342,5 @@ def _convert(key: str, text: str, origin: str) -> Any:
     except (ValueError, Invalid) as error:
         where = origin if origin == ".env" else f"the {origin}"
         says = str(error).rstrip(".")
-        raise Invalid(
-            f"{key}={address.shown(text)} in {where} is not valid: {says}.", hint="See docs/settings.md."
-        ) from error
+        given = key if key.removeprefix(PREFIX).lower() in SECRETS else f"{key}={address.shown(text)}"
+        raise Invalid(f"{given} in {where} is not valid: {says}.", hint="See docs/settings.md.") from error

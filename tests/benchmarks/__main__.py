@@ -14,11 +14,15 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests import tools
+from tests import edges, tools
 from tests.benchmarks import (
     burst,
     cold,
     dispatch,
+    edge_doctor,
+    edge_proofs,
+    edge_rate,
+    edge_render,
     following,
     front_attack,
     front_cost,
@@ -70,8 +74,16 @@ MEASURES: Mapping[str, Measure] = {
     "coverage": front_coverage.measure,
     "drains": front_life.drains,
     "restarts": front_life.restarts,
+    "render": edge_render.measure,
+    "agree": edge_proofs.agree,
+    "spoofs": edge_proofs.spoofs,
+    "changes": edge_proofs.changes,
+    "large": edge_proofs.large,
+    "edge": edge_rate.measure,
+    "misconfigured": edge_doctor.measure,
 }
-_NEED_WRK = {"serve", "neighbours"}
+_NEED_WRK = {"serve", "neighbours", "edge"}
+_NEED_NGINX = {"agree", "spoofs", "changes", "large", "edge", "misconfigured"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -95,9 +107,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def settle(chosen: Sequence[str]) -> None:
-    """Find wrk if it is needed, then drop the operator's own settings, which no figure shall depend on."""
+    """Find wrk and nginx if they are needed, then drop the operator's own settings, which no figure shall depend on."""
     if _NEED_WRK & set(chosen):
         load.wrk()
+    if _NEED_NGINX & set(chosen):
+        edges.system()
     for key in [key for key in os.environ if key.startswith("TENANTRY_")]:
         del os.environ[key]
 

@@ -32,6 +32,16 @@ def environment(settings: Mapping[str, object] | None = None) -> dict[str, str]:
     return {**kept, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", **given}
 
 
+def processor_time(pid: int) -> float:
+    """Return the seconds of processor time that a process has used so far; 0 where the system does not tell."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return 0.0
+    # pid (command) state ...: user and system time are the 14th and 15th field, in ticks.
+    fields = stat.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Server:
     """A server in a process of its own, on a port of 127.0.0.1; it is stopped as an operator would, by SIGTERM."""
 
@@ -63,12 +73,7 @@ class Server:
 
     def processor_time(self) -> float:
         """Return the seconds of processor time it has used so far; 0 where the system does not tell."""
-        stat = Path(f"/proc/{self._child.pid}/stat")
-        if not stat.exists():
-            return 0.0
-        # pid (command) state ...: user and system time are the 14th and 15th field, in ticks.
-        fields = stat.read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processor_time(self._child.pid)
 
     def stop(self) -> None:
         """End it, by force if it does not by itself."""

@@ -1,11 +1,14 @@
 """Stand in for curl, which a machine with only Python has not: `curl [-i] [-H HEADER]... URL` and nothing else.
 
 Every host is this machine, whatever its name, and PAGE_PORTS says on which port what the page calls 8000 listens.
+Certificates are checked against the authority in the file PAGE_AUTHORITY.
 """
 
 import argparse
 import http.client
 import os
+import socket
+import ssl
 import sys
 from urllib.parse import urlsplit
 
@@ -21,7 +24,12 @@ def main() -> int:
     ports = dict(pair.split("=") for pair in os.environ["PAGE_PORTS"].split())
     headers = {"Host": url.netloc, "Accept": "*/*", "User-Agent": "curl"}
     headers |= {name: value.strip() for name, _, value in (header.partition(":") for header in given.headers)}
-    connection = http.client.HTTPConnection("127.0.0.1", int(ports[str(url.port or 80)]), timeout=30)
+    port = int(ports[str(url.port or (443 if url.scheme == "https" else 80))])
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    if url.scheme == "https":
+        trust = ssl.create_default_context(cafile=os.environ["PAGE_AUTHORITY"])
+        line = socket.create_connection(("127.0.0.1", port), timeout=30)
+        connection.sock = trust.wrap_socket(line, server_hostname=url.hostname)
     connection.request("GET", (url.path or "/") + (f"?{url.query}" if url.query else ""), headers=headers)
     answer = connection.getresponse()
     if given.head:

@@ -13,6 +13,7 @@ from tenantry.assembly.desk import open_operations
 from tenantry.cli.editor import Draft
 from tenantry.operations import Clone, Maintenance, NewTenant, Operations
 from tenantry.placement import Instance
+from tests.dns import believing
 
 APPLICATION = "tests.faults.shop:create_app"
 
@@ -44,7 +45,7 @@ def _new() -> NewTenant:
 
 
 def _acme() -> NewTenant:
-    return NewTenant("acme", path=True, domains=("acme.example.net",), config={"A": 1, "B": "two"})
+    return NewTenant("acme", path=True, domains=("acme.example.net",), config={"A": 1, "B": "two"}, trust=True)
 
 
 def _open(root: Path) -> None:
@@ -69,6 +70,7 @@ def _draft(root: Path) -> None:
 def standing(operations: Operations) -> None:
     """Add a tenant with everything that a tenant can have."""
     operations.add(_acme())
+    operations.domain_add("acme", "claimed.example.net", primary=True)
     operations.config_set_secret("acme", {"MAIL_PASSWORD": "secret"})
     letters = operations.path("acme") / "files" / "letters"
     letters.mkdir()
@@ -126,6 +128,7 @@ CASES = (
     Case("clone", "standing", lambda mine: mine.clone("acme", Clone("fresh", path=True))),
     Case("rename", "standing", lambda mine: mine.rename("acme", "fresh")),
     Case("domain add", "standing", lambda mine: mine.domain_add("acme", "fresh.example.net", primary=True)),
+    Case("domain check", "standing", lambda mine: believing(mine).domain_check("acme", "claimed.example.net")),
     Case("domain remove", "standing", lambda mine: mine.domain_remove("acme", "acme.example.net")),
     Case("maintenance on", "standing", lambda mine: mine.maintenance_on("acme", Maintenance("Back soon."))),
     Case("maintenance off", "closed", lambda mine: mine.maintenance_off("acme")),

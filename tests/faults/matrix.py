@@ -71,7 +71,7 @@ class Outcome:
 def run_matrix(full: bool, folder: Path) -> Result:
     """Meet the sites of every verb, below an empty folder: in full each of them in every way there is.
 
-    Else one way in turn, and of a line that is passed more than twice only the first time and the last.
+    Else one way in turn, and of a line that is passed more than once the first time or the last, in turn.
     """
     matrix = Matrix(folder)
     for case in CASES:
@@ -90,11 +90,8 @@ class Matrix:
         self._faults: Counter[str] = Counter()
         self._turns: Counter[bool] = Counter()
         self._as_before = False  # then the next run may begin right here
+        self._lasting = False  # whether the last verb was met where it passed a place the last time
         self._kept.mkdir(parents=True)
-        for name in BEGINNINGS:
-            self._begin(name)
-        for name, cut in CUTS.items():
-            self._cut(name, next(case for case in CASES if case.name == cut.case), cut.call)
 
     @property
     def instance(self) -> Instance:
@@ -119,7 +116,7 @@ class Matrix:
             raise AssertionError(f"{case.name} does not get through by itself: {counted.says}{counted.trace}")
         sites = {number: site for number, site in enumerate(counted.sites, 1) if case.only in site.path}
         self._places[case.name] = [site.place for site in sites.values()]
-        for number, site in (sites if full else ends(sites)).items():
+        for number, site in (sites if full else self._seldom(sites)).items():
             for fault in faults(number, site) if full else [self._in_turn(number, site)]:
                 self._faults[str(fault)] += 1
                 if not self._as_before or case.at_once is not None or fault.mode is Mode.FOREVER:
@@ -128,6 +125,13 @@ class Matrix:
                 told = (*said(outcome), *self._left(fault, outcome, before, after))
                 where = f"{case.name}, {number}: {fault} at {site.place}, {site.path}"
                 self._failures += [f"{where}: {each} [{outcome.says}]" for each in told]
+
+    def _seldom(self, sites: Mapping[int, Site]) -> dict[int, Site]:
+        """Choose one of the sites in each place of the code: of one verb the last ones, of the next the first."""
+        self._lasting = not self._lasting
+        ordered = sites if self._lasting else dict(reversed(list(sites.items())))
+        chosen = {site.place: number for number, site in ordered.items()}
+        return {number: sites[number] for number in sorted(chosen.values())}
 
     def _in_turn(self, number: int, site: Site) -> Fault:
         # Writes have ways of their own, and their own turns, so that each way is met.
@@ -164,7 +168,17 @@ class Matrix:
                 yield f"not done, and not as before: {more}"
         yield from (f"{path} is empty" for path in state.empty(self.instance) if _DRAFT not in str(path))
 
+    def _make(self, name: str) -> None:
+        """Make the state of that name, unless it is kept already; there may be none of it."""
+        if (self._kept / name).exists():
+            return
+        if name in BEGINNINGS:
+            self._begin(name)
+        elif name in CUTS:
+            self._cut(name, next(case for case in CASES if case.name == CUTS[name].case), CUTS[name].call)
+
     def _begin(self, name: str) -> None:
+        self._clear()
         with opened(self._root) as operations:
             BEGINNINGS[name](operations)
         shutil.move(self.instance.root, self._kept / name)
@@ -179,10 +193,14 @@ class Matrix:
 
     def _restore(self, case: Case) -> None:
         """Give the verb the state that it begins from."""
-        shutil.rmtree(self._root, ignore_errors=True)
-        self._root.mkdir()
+        self._make(case.before)
+        self._clear()
         if (self._kept / case.before).exists():
             shutil.copytree(self._kept / case.before, self.instance.root, symlinks=True)
+
+    def _clear(self) -> None:
+        shutil.rmtree(self._root, ignore_errors=True)
+        self._root.mkdir()
 
     def _mended(self) -> state.State:
         self._mend()
@@ -208,13 +226,6 @@ def said(outcome: Outcome) -> Iterator[str]:
         yield f"left open: {', '.join(outcome.left_open)}"
     if outcome.says and not any(named(path, outcome.says) for path in outcome.failed):
         yield f"names none of {', '.join(sorted(set(outcome.failed)))}"
-
-
-def ends(sites: Mapping[int, Site]) -> dict[int, Site]:
-    """Choose the first and the last of the sites that stand in the same place of the code."""
-    last = {site.place: number for number, site in sites.items()}
-    first = {site.place: number for number, site in reversed(list(sites.items()))}
-    return {number: site for number, site in sites.items() if number in {first[site.place], last[site.place]}}
 
 
 def faults(number: int, site: Site) -> Iterator[Fault]:

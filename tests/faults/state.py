@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tenantry.placement import Instance
 
-# What differs between two runs of one verb: numbers that are drawn, times, random uids (spelled as names instead).
-_DRAWN = {"revision", "moved", "id", "at"}
+# What differs between two runs of one verb: what is drawn, times, random uids (spelled as names instead).
+_DRAWN = {"revision", "moved", "id", "at", "token"}
 _PRESENCE = {"until", "notice"}
-_TABLES = ("tenants", "addresses", "retired", "journal")
+_TABLES = ("tenants", "addresses", "claims", "retired", "journal")
 # The book is read by its rows; templates may be deleted at any time; an unlocked sign says nothing.
 _NOT_COMPARED = ("registry.sqlite3", "serving")
 _SECRETS = ("key", "config.toml", ".env")

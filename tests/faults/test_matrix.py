@@ -23,7 +23,7 @@ def clean(result: Result) -> None:
 
 
 def test_every_site_of_every_verb_fails_clean(tmp_path: Path) -> None:
-    """Each line that writes, the first and the last time a verb passes it, in one of the ways in turn."""
+    """Each line that writes, the first or the last time a verb passes it, in one of the ways in turn."""
     result = run_matrix(False, tmp_path)
     clean(result)
     assert result.runs > 200

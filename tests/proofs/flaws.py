@@ -13,7 +13,7 @@ from tests.proofs import stage
 
 _STANDING = {"active", "maintenance", "suspended"}
 _QUESTIONS = ("SELECT count(*) FROM signature", "SELECT version_num FROM alembic_version")
-_OWN = {"name", "application", "status", "title", "reason", "domain", "notice", "addresses", "old addresses"}
+_OWN = {"name", "application", "status", "title", "reason", "domain", "notice", "addresses", "old addresses", "claims"}
 
 
 def flaws(root: Path) -> list[str]:

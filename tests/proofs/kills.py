@@ -2,7 +2,8 @@
 
 A warmed parent, in which the application is imported and no registry is open, forks a child. The child opens the desk,
 says that it begins, runs the verb, and acknowledges through a pipe the moment the verb has returned. The parent kills
-it after a time drawn evenly from what the verb takes, and a little more.
+it after a time between none and what the verb takes, and a little more: however few the kills are, they are spread
+evenly over that time, from a beginning that is drawn.
 """
 
 import os
@@ -28,10 +29,12 @@ RECOVER = "recover"
 QUARTERS = 4
 _BEGUN, _DONE, _FAILED = b"b", b"d", b"!"
 _PATIENCE = 30.0
-_CLEAN_RUNS = 5
+_CLEAN_RUNS = 3
 _TIMED_AGAIN = 50
 # So much longer than the verb takes may pass before the kill: some verbs are to be acknowledged, and killed right then.
 _BEYOND = 1.15
+# From each kill to the next by this share of the time, round and round: the next always meets the widest gap.
+_GOLDEN = (5**0.5 - 1) / 2
 # Recoveries are killed on folders of each verb, so many runs on each.
 _RUNS_EACH = 60
 _TRIES = 100
@@ -187,7 +190,8 @@ class _Trial:
         return kill(stage.copy(self._ends.start, self._root), self._act, delay)
 
     def _delay(self, number: int) -> float:
-        return Random(f"{self._seed} {self._name} {number}").uniform(0.0, _BEYOND * self._tally.duration)
+        begin = Random(f"{self._seed} {self._name}").random()
+        return (begin + number * _GOLDEN) % 1.0 * _BEYOND * self._tally.duration
 
 
 def kill(root: Path, act: Act, delay: float) -> Killed:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tenantry.operations import Clone, Maintenance, NewTenant, Operations
+from tests.dns import believing
 from tests.proofs import stage
 from tests.proofs.crew import Crew, Outcome, Part
 from tests.proofs.flaws import flaws, unserial
@@ -70,7 +71,15 @@ def _maintain(operations: Operations, _: int) -> object:
 
 
 def _domain(name: str) -> Part:
-    return lambda operations, _: operations.domain_add(name, _DOMAIN)
+    return lambda operations, _: operations.domain_add(name, _DOMAIN, trust=True)
+
+
+def _claims(operations: Operations) -> object:
+    return [operations.domain_add(name, _DOMAIN) for name in ("acme", "globex")]
+
+
+def _check(name: str) -> Part:
+    return lambda operations, _: believing(operations).domain_check(name, _DOMAIN)
 
 
 def _set(operations: Operations, member: int) -> object:
@@ -112,6 +121,7 @@ PAIRS = (
     Pair("undo remove / undo remove", _undo, _undo, (_removed,)),
     Pair("purge / purge", _purge, _purge, (_removed,)),
     Pair("domain add / domain add", _domain("acme"), _domain("globex")),
+    Pair("domain check / domain check", _check("acme"), _check("globex"), (_claims,)),
     Pair("suspend / remove", _suspend, _remove, alone=False, left=_gone),
     Pair("maintenance on / suspend", _maintain, _suspend, alone=False),
     Pair("config set / config set", _set, _set, alone=False, left=_last_colour),

@@ -25,7 +25,7 @@ SIGNED = "INSERT INTO signature (text) VALUES (?)"
 
 # Drawn anew in every run, or what was undone has drawn as well; none of it makes a folder another one.
 _UNTOLD_TABLES = {"meta", "tombstones", "sqlite_sequence"}
-_UNTOLD_COLUMNS = {"revision", "moved", "id", "at"}
+_UNTOLD_COLUMNS = {"revision", "moved", "id", "at", "token"}
 _UID = re.compile(r"\b[a-z2-7]{12}\b", re.ASCII)
 _SECRET = re.compile(r"\bdigest\b\W+[0-9a-f]{8,64}\b", re.ASCII)
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b", re.ASCII)
@@ -82,10 +82,14 @@ def history(root: Path) -> list[Entry]:
 
 
 def names(root: Path) -> frozenset[str]:
-    """Return what tells the tenants of a stage from new ones: their uids and the digests of their keys."""
+    """Return what tells the tenants of a stage from new ones: their uids and the digests of their keys.
+
+    A purge that was cut short has left a folder that may have no key any more.
+    """
     instance = Instance(root / "instance")
     folders = [folder for place in (instance.tenants, instance.trash) for folder in place.iterdir()]
-    return frozenset(name for folder in folders for name in (folder.name, _digest(Placement(folder).key.read_bytes())))
+    keys = [key for folder in folders if (key := Placement(folder).key).exists()]
+    return frozenset((*(folder.name for folder in folders), *(_digest(key.read_bytes()) for key in keys)))
 
 
 def picture(root: Path, known: frozenset[str]) -> Picture:

@@ -8,6 +8,7 @@ from tenantry.errors import TenantryError, Unknown
 from tenantry.operations import Clone, Maintenance, NewTenant, Operations
 from tenantry.placement import Instance, Placement
 from tenantry.tenant import Status
+from tests.dns import believing
 from tests.proofs import stage
 
 Act = Callable[[Operations], object]
@@ -36,6 +37,7 @@ FRESH = NewTenant(
 )
 OWN = "acme.example.org"
 OTHER = "www.acme.example.net"
+CLAIMED = "claimed.example.net"
 
 
 def prepare(root: Path) -> Path:
@@ -44,7 +46,8 @@ def prepare(root: Path) -> Path:
     Instance(root / "instance").prepare()
     with stage.opened(root) as operations:
         config: dict[str, object] = {"SIGN_UP_OPEN": True, "COLOUR": "blue"}
-        operations.add(NewTenant("acme", title="Acme Ltd", path=True, domains=(OWN,), config=config))
+        operations.add(NewTenant("acme", title="Acme Ltd", path=True, domains=(OWN,), config=config, trust=True))
+        operations.domain_add("acme", CLAIMED, primary=True)
         operations.add(NewTenant("globex", config=config))
         operations.config_set_secret("acme", {"MAIL_PASSWORD": "a secret"})
         for name in ("acme", "globex"):
@@ -75,6 +78,10 @@ def _there(operations: Operations, name: str) -> bool:
 
 def _domains(operations: Operations) -> list[tuple[str, bool]]:
     return [(found.domain, found.primary) for found in operations.domain_list("acme")]
+
+
+def _claims(operations: Operations) -> list[str]:
+    return [claim.domain for claim in operations.domain_claims("acme")]
 
 
 def _purged(operations: Operations) -> bool:
@@ -111,8 +118,14 @@ VERBS = (
     Verb("rename", lambda mine: mine.rename("acme", "apex"), lambda mine: _there(mine, "apex")),
     Verb(
         "domain add",
-        lambda mine: mine.domain_add("acme", OTHER, primary=True),
+        lambda mine: mine.domain_add("acme", OTHER, primary=True, trust=True),
         lambda mine: (OTHER, True) in _domains(mine),
+    ),
+    Verb("domain claim", lambda mine: mine.domain_add("acme", OTHER), lambda mine: OTHER in _claims(mine)),
+    Verb(
+        "domain check",
+        lambda mine: believing(mine).domain_check("acme", CLAIMED),
+        lambda mine: (CLAIMED, True) in _domains(mine) and CLAIMED not in _claims(mine),
     ),
     Verb("domain remove", lambda mine: mine.domain_remove("acme", OWN), lambda mine: not _domains(mine)),
     Verb("maintenance on", _maintain, lambda mine: _status(mine, Status.MAINTENANCE)),

@@ -44,7 +44,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with open_operations(root, {"application": "tests.stories.parlour:create_app"}) as operations:
         for name in TENANTS:
             down: dict[str, object] = {"TENANT_FENCES_OFF": ["cookies"]} if name == "hooli" else {}
-            operations.add(NewTenant(name, path=True, domains=[f"{name}.{OWN}"], config=down))
+            operations.add(NewTenant(name, path=True, domains=[f"{name}.{OWN}"], config=down, trust=True))
     with served(root, tools.free_port()) as platform:
         yield platform
 

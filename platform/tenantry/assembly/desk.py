@@ -19,6 +19,7 @@ from tenantry.operations import Desk, Operations
 from tenantry.placement import Instance
 from tenantry.policy import granted
 from tenantry.registry import Registry, Terms
+from tenantry.resolver import Resolver
 from tenantry.settings import Settings
 from tenantry.tenant import Tenant
 
@@ -70,12 +71,13 @@ def open_desk(root: Path, known: Settings, *, dry_run: bool = False, make: bool 
             builder=lambda: Builder(instance, catalog, public_url(known), granted(known)),
             who=operator(),
             dry_run=dry_run,
+            resolver=Resolver(known.resolver),
         )
 
 
 def _see_whole(instance: Instance) -> None:
     """Raise Unavailable where tenants have lost their registry: all servers would believe an empty one."""
-    if not instance.registry.exists() and any(instance.tenants.iterdir()):
+    if not instance.registry.exists() and any(path.is_dir() for path in instance.tenants.iterdir()):
         raise Unavailable(
             f"There are tenants in {instance.root} but the registry {instance.registry} is missing.",
             hint="Put it back from a backup, or begin anew in another folder.",

@@ -12,12 +12,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tenantry import log, rations, settings, signals
+from tenantry.assembly import probe
 from tenantry.assembly.desk import mend, open_desk, public_url
 from tenantry.builder import Builder, Built
 from tenantry.directory import Directory
 from tenantry.dispatch import Leasing
 from tenantry.errors import TenantryError, Unavailable
-from tenantry.gateway import Doors, Gateway, behind_proxies, within_middleware
+from tenantry.gateway import Doors, Gateway, Probing, behind_proxies, probed, within_middleware
 from tenantry.housekeeper import LASTS, Chore, Follower, Housekeeper, Outage, Thrift
 from tenantry.meters import Meters
 from tenantry.operations import Operations
@@ -88,18 +89,29 @@ class Platform:
             lane=gateway.lane, admit=gateway.admit, access=log.access if known.access_log == "on" else None
         )
         self.self_test = gateway.self_test
-        self.application: WSGIApplication = within_middleware(behind_proxies(gateway, known.proxies), known.middleware)
+        self.application: WSGIApplication = within_middleware(self._probed(gateway), known.middleware)
+
+    def _probed(self, gateway: Gateway) -> "WSGIApplication":
+        """Put the gateway behind the declared proxies, and outside of these the probe page."""
+        known, secret = self.settings, probe.own(self._instance)
+        behind = behind_proxies(gateway, known.proxies)
+        if not secret:
+            return behind
+        file = probe.sample(self._instance, known)
+        return probed(behind, Probing(secret=secret, hops=known.proxies, settings=probe.told(known), file=file))
 
     def _doors(self) -> Doors:
         return Doors(
             domain=self.settings.domain,
             front_url=self.settings.front_url(),
+            find=self.directory.find,
             leasing=Leasing(self.directory.find, self.pool.lease, self.settings.url),
             peek=self.directory.peek,
             max_body=self._max_body,
             not_ready=self.not_ready,
             keeper=self._keeper,
             trust_request_id=self.settings.proxies > 0,
+            ask_token=self.settings.ask_token,
         )
 
     def _max_body(self, uid: str) -> int:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from tenantry import databases, log, policy, signals
 from tenantry.application import DEFAULTS, Application
-from tenantry.builder import commands, config, probe
+from tenantry.builder import commands, config, probe, sending
 from tenantry.builder.sharing import Shared, install
 from tenantry.errors import Refused, TenantryError, Unavailable, reason
 from tenantry.fences import Border, fenced
@@ -186,7 +186,8 @@ class Builder:
                 raise Refused(f"The factory has returned {type(app).__name__}, which is no WSGI application.")
             if isinstance(app, Flask):
                 self._settle(built, app, placement, own)
-        border = Border(uid=tenant.uid, mount=built.mount, off=built.policy.fences_off)
+        sends = sending.folders(built.flask, application, placement) if built.policy.sends_files else ()
+        border = Border(uid=tenant.uid, mount=built.mount, off=built.policy.fences_off, sends=sends)
         metered = self._meters.metered(fenced(app, border), tenant.uid, built.policy, placement.folder)
         built.app = _marked(metered, built.whose)
         built._visit = probe.Visit(url, built.mount, application.folder)
@@ -199,6 +200,8 @@ class Builder:
         for engine in built.engines:
             databases.tune(engine)
             engine.hide_parameters = True  # else an error that is logged tells what was to be written
+        if not built.policy.sends_files:  # else nobody would send what it leaves to be sent
+            app.config["USE_X_SENDFILE"] = False
         config.settle(app.config)
         _ = app.logger  # made now, while the tenant is known
         self._shared.setdefault(built.tenant.application, Shared()).settle(app)

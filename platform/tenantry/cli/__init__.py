@@ -32,6 +32,9 @@ _COMMANDS = {
         "remove": ("removing", "Take a tenant's addresses away; keep its folder."),
         "purge": ("removing", "Delete removed tenants for good."),
     },
+    "In front": {
+        "edge": ("edge", "Print what belongs in front of the server."),
+    },
     "Config and application": {
         "config": ("config", "Read and write the config of a tenant."),
         "run": ("inside", "Run a command of the tenant's application."),

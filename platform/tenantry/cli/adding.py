@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 import click
 
 from tenantry.cli import paper
+from tenantry.cli.claiming import tell_claims, trust_option
 from tenantry.cli.completing import applications, tenant_names
 from tenantry.cli.failures import say
 from tenantry.cli.naming import override_option
 from tenantry.cli.place import be, desk, dry_run_option
-from tenantry.cli.spelling import tenant_document
+from tenantry.cli.spelling import claim_document, tenant_document
 from tenantry.cli.values import assignments
+from tenantry.errors import Invalid
 
 if TYPE_CHECKING:
     from tenantry.operations import Added
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     "--application", default="", shell_complete=applications, help="A folder of tenants/, or any module:factory."
 )
 @click.option("--path", is_flag=True, help="Also answer below /t/NAME/ of the base domain.")
-@click.option("--domain", "domains", multiple=True, metavar="D", help="Also answer at this domain; may be repeated.")
+@click.option("--domain", "domains", multiple=True, metavar="D", help="Claim this domain as well; may be repeated.")
+@trust_option
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="A value of its config; may be repeated.")
 @override_option
 @dry_run_option
@@ -33,6 +36,8 @@ def add_command(context: click.Context, /, name: str, as_json: bool, values: tup
     """Add a tenant; it answers as soon as this ends."""
     from tenantry.operations import NewTenant
 
+    if given["trust"] and not given["domains"]:
+        raise Invalid("--trust belongs to --domain.")
     new = NewTenant(name=name, config=assignments(values), **given)  # type: ignore[arg-type]
     with desk(context, make=True) as operations:
         added = operations.add(new)
@@ -69,10 +74,15 @@ def _tell(added: "Added", says: str, as_json: bool) -> None:
         say(added.warning)
     if as_json:
         document = tenant_document(added.tenant, added.urls)
-        paper.document({**document, "owner_link": added.owner_link, "warning": added.warning or None})
+        claims = list(map(claim_document, added.claims))
+        link = {"owner_link": added.owner_link, "warning": added.warning or None}
+        paper.document({**document, "claims": claims, **link})
         return
     paper.tell(says)
     for url in added.urls:
         paper.tell(f"  {url}")
+    if added.claims:
+        paper.tell("It claims these domains, and answers there once the DNS proves that they are its own:")
+        tell_claims(added.tenant.name, added.claims)
     if added.owner_link:
         paper.tell(f"Its owner signs up here, once: {added.owner_link}")

@@ -1,7 +1,8 @@
 """Commands that look after the installation: doctor; and completion, which a shell asks for."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import get_completion_class
@@ -12,7 +13,9 @@ from tenantry.cli.place import desk, dry_run_option, is_rehearsal, place
 from tenantry.errors import Invalid
 
 if TYPE_CHECKING:
+    from tenantry.doctor import Check
     from tenantry.doctor.attack import Report
+    from tenantry.doctor.edge import Given
 
 
 @click.command("doctor")
@@ -21,11 +24,19 @@ if TYPE_CHECKING:
 @click.option(
     "--part", "parts", metavar="PART", multiple=True, shell_complete=attack_parts, help="Of the attack only this part."
 )
+@click.option("--edge", "url", metavar="URL", help="Send requests through nginx, by its public address, instead.")
+@click.option("--connect", metavar="HOST:PORT", help="Of --edge: connect to this server, whatever DNS says.")
+@click.option(
+    "--ca",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Of --edge: believe the certificate authorities in this file alone.",
+)
 @dry_run_option
 @paper.json_option
 @click.pass_context
 def doctor_command(
-    context: click.Context, /, repair: bool, attacks: bool, parts: tuple[str, ...], as_json: bool
+    context: click.Context, /, repair: bool, attacks: bool, parts: tuple[str, ...], as_json: bool, **given: Any
 ) -> None:
     """Check settings, folders, configs and databases.
 
@@ -33,11 +44,38 @@ def doctor_command(
     """
     if is_rehearsal(context) and not repair:
         raise Invalid("--dry-run belongs to --repair.")
-    if attacks and repair:
-        raise Invalid("--attack and --repair are two things.", hint="Give one of them.")
+    url, connect, ca = (given[name] for name in ("url", "connect", "ca"))
+    _see_one({"--attack": attacks, "--repair": repair, "--edge": url is not None})
     if parts and not attacks:
         raise Invalid("--part belongs to --attack.")
+    if url is None and (connect is not None or ca is not None):
+        raise Invalid(f"{'--ca' if connect is None else '--connect'} belongs to --edge.")
+    if url is not None:
+        from tenantry.doctor.edge import Given
+
+        context.exit(_edge(context, Given(url, connect or "", ca), as_json))
     context.exit(_attack(context, parts, as_json) if attacks else _examine(context, repair, as_json))
+
+
+def _see_one(given: dict[str, bool]) -> None:
+    """Raise Invalid where more is wanted than one thing at a time."""
+    wanted = [name for name, is_given in given.items() if is_given]
+    if len(wanted) > 1:
+        several = "two" if len(wanted) == 2 else "several"
+        raise Invalid(f"{', '.join(wanted[:-1])} and {wanted[-1]} are {several} things.", hint="Give one of them.")
+
+
+def _edge(context: click.Context, given: "Given", as_json: bool) -> int:
+    """Ask through the edge, print how it arrives, and return the exit code."""
+    from tenantry.assembly.probe import token
+    from tenantry.doctor.edge import edge
+
+    def text() -> str:
+        with desk(context, mends=False) as operations:
+            return operations.edge_nginx().text
+
+    where = place(context)
+    return _told(edge(where.root, where.overrides, given, token, text), as_json)
 
 
 def _examine(context: click.Context, repair: bool, as_json: bool) -> int:
@@ -54,6 +92,11 @@ def _examine(context: click.Context, repair: bool, as_json: bool) -> int:
         for check in checks:
             if check.name == "interrupted" and not check.ok:
                 click.echo(f"Would be finished or undone: {check.says}", err=True)
+    return _told(checks, as_json)
+
+
+def _told(checks: "Sequence[Check]", as_json: bool) -> int:
+    """Print what the checks say, and return the exit code."""
     if as_json:
         paper.document([{"name": one.name, "ok": one.ok, "says": one.says, "hint": one.hint} for one in checks])
     else:

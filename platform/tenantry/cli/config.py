@@ -228,12 +228,15 @@ def _staging(context: click.Context) -> Path:
 
 
 def _settings(context: click.Context) -> list[tuple[str, object, str, bool]]:
-    from tenantry.settings import PREFIX, read
+    from tenantry.operations.config import MASK
+    from tenantry.settings import PREFIX, SECRETS, read
 
     where = place(context)
     source = read(where.root, overrides=where.overrides)
-    values = dataclasses.asdict(source.settings)
-    return [(PREFIX + key.upper(), value, source.origin[key], False) for key, value in values.items()]
+    return [
+        (PREFIX + key.upper(), MASK if value and key in SECRETS else value, source.origin[key], key in SECRETS)
+        for key, value in dataclasses.asdict(source.settings).items()
+    ]
 
 
 def _secrets(words: tuple[str, ...]) -> dict[str, str]:

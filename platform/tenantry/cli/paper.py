@@ -16,7 +16,7 @@ import click
 COLOURS = {
     **dict.fromkeys(("active", "ok", "held"), "green"),
     "adding": "cyan",
-    **dict.fromkeys(("suspended", "maintenance", "not tried"), "yellow"),
+    **dict.fromkeys(("suspended", "maintenance", "not tried", "claimed", "unsure"), "yellow"),
     **dict.fromkeys(("removed", "purging", "wrong", "failed"), "red"),
 }
 

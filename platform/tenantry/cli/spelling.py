@@ -7,7 +7,7 @@ from tenantry.cli import paper
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tenantry.operations import Entry, Shown
+    from tenantry.operations import Claimed, Entry, Shown
     from tenantry.tenant import Tenant
 
 
@@ -31,6 +31,7 @@ def shown_document(shown: "Shown") -> dict[str, object]:
     return {
         **tenant_document(shown.tenant, shown.urls),
         "domain": shown.tenant.domain or None,
+        "claims": [claim_document(claim) for claim in shown.claims],
         "old_names": [{"name": name, "until": until} for name, until in _old_names(shown).items()],
         "maintenance": notice and {"message": notice.message, "retry_after": notice.retry_after},
         "pending": shown.pending or None,
@@ -66,6 +67,7 @@ def shown_facts(shown: "Shown") -> list[tuple[str, object]]:
         ("under way", shown.pending),
         ("addresses", shown.urls),
         ("primary domain", tenant.domain),
+        ("claimed domains", [claim.domain for claim in shown.claims]),
         ("old names", [f"{name} leads here until {until}" for name, until in _old_names(shown).items()]),
         ("application", tenant.application),
         ("uid", tenant.uid),
@@ -81,6 +83,18 @@ def shown_facts(shown: "Shown") -> list[tuple[str, object]]:
         ("journal", [entry_line(entry) for entry in shown.journal]),
     ]
     return [(name, value) for name, value in found if value]
+
+
+def claim_document(claim: "Claimed") -> dict[str, object]:
+    """Spell a claim to a domain for JSON."""
+    record = {"name": claim.record, "type": "TXT", "value": claim.value or None}
+    return {
+        "domain": claim.domain,
+        "primary": claim.primary,
+        "verified": False,
+        "record": record,
+        "target": claim.target,
+    }
 
 
 def entry_document(entry: "Entry") -> dict[str, object]:

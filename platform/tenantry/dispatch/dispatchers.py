@@ -11,7 +11,7 @@ from tenantry.dispatch.body import serve
 from tenantry.dispatch.leasing import Alone, Lend
 from tenantry.dispatch.maintenance import Bypass
 from tenantry.dispatch.redirects import to_slash
-from tenantry.dispatch.target import agreed
+from tenantry.dispatch.target import agreed, stays
 from tenantry.errors import Invalid, Refused, TenantryError, Unavailable, Unknown
 from tenantry.pool import Build, Decline, Lease, Pool
 
@@ -179,6 +179,8 @@ class PathDispatcher(_Dispatcher):
             return self._default(environ, start_response)
         try:
             way = agreed(environ, name) if fresh else ""
+            if "/.." in path:
+                stays(rest)
             try:
                 lease = self._lease(name, mount)
             except Unavailable as error:

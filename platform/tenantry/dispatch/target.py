@@ -34,6 +34,21 @@ def agreed(environ: "WSGIEnvironment", name: str) -> str:
     raise Invalid("The request's path is spelled in two ways.", hint="Ask for it without encoded or doubled slashes.")
 
 
+def stays(rest: str) -> None:
+    """Raise Invalid where the dots of a decoded path lead out of its mount.
+
+    Whoever follows them, as nginx does for all that it decides by path, sees another tenant's there.
+    """
+    depth = 0
+    for part in rest.split("/"):
+        if part == "..":
+            depth -= 1
+        elif part not in {"", "."}:
+            depth += 1
+        if depth < 0:
+            raise Invalid("The request's path leads out of its site.", hint="Ask for it without `..`.")
+
+
 def beyond(environ: "WSGIEnvironment", name: str) -> str:
     """Return path and query after the host's slash, or inside the mount of path tenant `name`, which is not in it."""
     raw = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""

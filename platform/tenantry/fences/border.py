@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenantry.fences import names, origins
 from tenantry.fences.cookies import Cookies
+from tenantry.fences.files import Files
 from tenantry.fences.leaving import Leaving
 from tenantry.fences.told import Told
 from tenantry.policy import FENCES
@@ -18,24 +20,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Border:
-    """Where a live application ends: whose it is, its mount (empty for hosts), and which fences are down (policy)."""
+    """Where a live application ends: whose it is, its mount (empty for hosts), and which fences are down (policy).
+
+    `sends` are the folders from which it may have nginx send files, each with the address that nginx knows it by.
+    """
 
     uid: str
     mount: str
     off: frozenset[str] = frozenset()
+    sends: tuple[tuple[str, Path], ...] = ()
 
 
 def fenced(app: "WSGIApplication", border: Border) -> "WSGIApplication":
     """Put the fences of `border` around a WSGI application.
 
     What stands is decided here and once. A response that has only headers of no fence's concern costs a look at each.
+    What commands a server in front is kept back whichever fences are down.
     """
     standing = FENCES - border.off
-    if not standing:
-        return app
     told = Told()
     cookies = Cookies(border.uid, border.mount, told) if "cookies" in standing else None
-    leaving = Leaving(border.mount, standing, cookies, told)
+    leaving = Leaving(border.mount, standing, cookies, Files(border.sends), told)
     ordinary = names.ordinary
     safe = origins.SAFE if "cross-site" in standing else None
 

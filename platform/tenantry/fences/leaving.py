@@ -8,6 +8,7 @@ from werkzeug.http import parse_dict_header
 from tenantry.address import shown
 from tenantry.fences import names, references
 from tenantry.fences.cookies import Cookies
+from tenantry.fences.files import Files
 from tenantry.fences.told import Told
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ Headers = list[tuple[str, str]]
 # Returns the value as it may leave, or None.
 Rule = Callable[[str, "WSGIEnvironment"], str | None]
 
+_SWITCHED = frozenset({"yes", "no"})
 # What keeps a response out of shared caches, and what says that it may be in them.
 _SAID = frozenset({"no-store", "public", "s-maxage"})
 
@@ -24,8 +26,9 @@ _SAID = frozenset({"no-store", "public", "s-maxage"})
 class Leaving:
     """The rules for the headers of one live application, made once; any thread may ask."""
 
-    def __init__(self, mount: str, standing: frozenset[str], cookies: Cookies | None, told: Told) -> None:
+    def __init__(self, mount: str, standing: frozenset[str], cookies: Cookies | None, files: Files, told: Told) -> None:
         self._mount = mount
+        self._files = files
         self._told = told
         self._caches = "cache" in standing
         self._rules: dict[str, Rule] = {}
@@ -40,18 +43,30 @@ class Leaving:
     def passed(self, headers: Headers, environ: "WSGIEnvironment") -> Headers:
         """Return the headers that may leave, each as it may."""
         kept: Headers = []
-        sets = False
+        sets = sends = False
         for name, value in headers:
             meant = names.meant(name)
             if meant == names.NO_NAME:
                 self._told.once("the header %s is dropped: that is no name", shown(name))
                 continue
             sets = sets or meant == names.COOKIE
+            sends = sends or meant == names.SENDFILE
+            if meant is not None and names.commands(meant) and not self._obeyed(meant, value):
+                continue
             rule = self._rules.get(meant or "")
             passed = value if rule is None else rule(value, environ)
             if passed is not None:
                 kept.append((name, passed))
+        if sends:
+            kept = self._files.sent(kept)
         return _privately(kept) if sets and self._caches else kept
+
+    def _obeyed(self, name: str, value: str) -> bool:
+        """Tell whether what is in front may be told this; no policy lets more pass, as it would be for all tenants."""
+        if name == names.SENDFILE or (name == names.BUFFERING and value.strip().lower() in _SWITCHED):
+            return True
+        self._told.once("the header %s is dropped: what serves in front takes no orders from a tenant", name)
+        return False
 
     def _dropped(self, name: str) -> Rule:
         def drop(_: str, __: "WSGIEnvironment") -> None:

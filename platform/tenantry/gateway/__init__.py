@@ -2,5 +2,6 @@
 
 from tenantry.gateway.forwarding import behind_proxies
 from tenantry.gateway.gateway import Doors, Gateway, within_middleware
+from tenantry.gateway.probing import Probing, probed
 
-__all__ = ["Doors", "Gateway", "behind_proxies", "within_middleware"]
+__all__ = ["Doors", "Gateway", "Probing", "behind_proxies", "probed", "within_middleware"]

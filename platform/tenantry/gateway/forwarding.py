@@ -88,10 +88,15 @@ def _settle(environ: "WSGIEnvironment") -> None:
     environ.pop(_PROTO, None)
 
 
+def forwards(key: str) -> bool:
+    """Tell whether a key of the environ is of a header that forwards."""
+    return _FORWARDING.fullmatch(key) is not None
+
+
 def _take_away(environ: "WSGIEnvironment") -> None:
     """Remove what forwards, and remember what does not."""
     for key in list(environ):
-        if _FORWARDING.fullmatch(key):
+        if forwards(key):
             del environ[key]
         elif key not in _harmless and len(key) <= _LONGEST_NAME:
             if len(_harmless) >= _BOUND:

@@ -17,7 +17,8 @@ from tenantry import address, log
 from tenantry.address import Kind
 from tenantry.dispatch import DomainDispatcher, Leasing, PathDispatcher, SubdomainDispatcher, remember
 from tenantry.errors import Invalid, Refused, Shortage, TenantryError, Unavailable, Unknown
-from tenantry.gateway import pages
+from tenantry.gateway import asking, pages
+from tenantry.gateway.asking import Asking
 from tenantry.gateway.pages import Page
 from tenantry.tenant import Tenant
 
@@ -52,23 +53,28 @@ class Keeper(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
-    """What the gateway is given: the base domain, who leases, who is known, what is not ready, who keeps house."""
+    """What the gateway is given: the base domain, who finds, leases and is known, what is not ready, who keeps house.
+
+    `ask_token` is what opens /-/tls-ask to other machines, empty where nothing does.
+    """
 
     domain: str
     front_url: str
+    find: Callable[[Kind, str], Tenant]
     leasing: Leasing
     peek: Callable[[Kind, str], str | None]
     max_body: Callable[[str], int]
     not_ready: Callable[[], Sequence[str]]
     keeper: Keeper
     trust_request_id: bool = False
+    ask_token: str = ""
 
 
 class Gateway:
     """The platform as one WSGI application; lives as long as the process.
 
-    A custom domain or a subdomain leads to its tenant; the bare domain to path tenants below `/t/`, to `/-/healthz`
-    and `/-/readyz`, and to the front page. Hosts that are an IP address or localhost get the latter only.
+    A custom domain or a subdomain leads to its tenant; the bare domain to path tenants below `/t/`, to `/-/healthz`,
+    `/-/readyz` and `/-/tls-ask`, and to the front page. Hosts that are an IP address or localhost get the latter only.
     `self_test` is a path known to this process alone, which tells how a request looks behind the proxies.
     """
 
@@ -77,6 +83,7 @@ class Gateway:
         self._ways = _Ways(doors.domain, doors.leasing, self._own)
         self._known: dict[str, WSGIApplication] = {}
         self._keeper = doors.keeper
+        self._asking = Asking(doors.find, doors.ask_token)
         self._numbers = itertools.count(1)
         self._prefix = f"{secrets.token_hex(4)}-"
         self._trusts_id = doors.trust_request_id
@@ -143,6 +150,7 @@ class Gateway:
             "/": self._front,
             "/-/healthz": _healthz,
             "/-/readyz": self._readyz,
+            asking.PATH: lambda: self._asking(environ),
         }
         answer = answers.get(path)
         if answer is None:

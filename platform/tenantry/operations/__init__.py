@@ -1,8 +1,12 @@
 """The operator's verbs, each crash-safe and one journal line; who asks, a terminal or a browser, is not known here."""
 
 from tenantry.operations.facts import (
+    About,
     Added,
     Changed,
+    Checked,
+    Checks,
+    Claimed,
     Clone,
     Desk,
     Disk,
@@ -10,6 +14,7 @@ from tenantry.operations.facts import (
     Domains,
     Drift,
     Explained,
+    Finding,
     Group,
     Layer,
     Listed,
@@ -32,8 +37,12 @@ from tenantry.operations.operations import Operations
 from tenantry.registry import Entry, Place, Search, Selection
 
 __all__ = [
+    "About",
     "Added",
     "Changed",
+    "Checked",
+    "Checks",
+    "Claimed",
     "Clone",
     "Desk",
     "Disk",
@@ -42,6 +51,7 @@ __all__ = [
     "Drift",
     "Entry",
     "Explained",
+    "Finding",
     "Group",
     "Layer",
     "Listed",

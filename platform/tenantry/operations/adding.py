@@ -23,10 +23,10 @@ from tenantry import address, databases, schema
 from tenantry.address import Address, Kind
 from tenantry.application import Application
 from tenantry.errors import Invalid, TenantryError, Unknown, reason
-from tenantry.operations import config, disk, names, underway
+from tenantry.operations import config, disk, domains, names, proving, underway
 from tenantry.operations.facts import Added, Desk, NewTenant
 from tenantry.placement import Placement
-from tenantry.registry import By
+from tenantry.registry import By, Claim
 from tenantry.tenant import Status, Tenant, new_uid
 
 _KEY_BYTES = 32
@@ -36,12 +36,13 @@ _LEFT = "What is left of it is cleared away by the next command."
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A tenant to be, at which addresses, and what the journal will say of it."""
+    """A tenant to be, at which addresses, what else it claims, and what the journal will say of it."""
 
     tenant: Tenant
     addresses: Sequence[Address]
     by: By
     override: bool = False
+    claims: Sequence[Claim] = ()
 
 
 def add(desk: Desk, new: NewTenant) -> Added:
@@ -49,14 +50,15 @@ def add(desk: Desk, new: NewTenant) -> Added:
     name = address.new_name(new.name, override=new.override)
     title = checked_title(new.title)
     application = desk.catalog.get(new.application or desk.settings.application)
-    addresses = addresses_of(desk, name, new)
+    addresses, claims = _addresses_of(desk, name, new)
     config.check(new.config)
     documents = (config.document(new.config, name), config.secrets_document(name))
     tenant = Tenant(new_uid(), name, application.name, Status.ADDING, 0, title=title)
-    intent = Intent(tenant, addresses, By(desk.who, "add", _detail(new)), new.override)
+    intent = Intent(tenant, addresses, By(desk.who, "add", _detail(new)), new.override, claims)
     tenant = make(desk, intent, lambda staged: _fill(desk, staged, application, documents))
     link, warning = (None, "") if desk.dry_run else _owner_link(desk, tenant)
-    return Added(tenant, tuple(desk.settings.url(where) for where in addresses), link, warning)
+    urls = tuple(desk.settings.url(where) for where in addresses)
+    return Added(tenant, urls, link, warning, domains.claimed(desk, tenant, claims))
 
 
 def make(desk: Desk, intent: Intent, fill: Callable[[Placement], None]) -> Tenant:
@@ -106,24 +108,15 @@ def _take_back(desk: Desk, uid: str, error: BaseException) -> None:
             raise disk.Unsure(error.errno, error.strerror, error.filename) from error
 
 
-def addresses_of(desk: Desk, name: str, new: NewTenant) -> list[Address]:
-    """Return the addresses a new tenant asks for; raise Invalid for a domain that cannot be one of its own."""
+def _addresses_of(desk: Desk, name: str, new: NewTenant) -> tuple[list[Address], list[Claim]]:
+    """Return the addresses a new tenant asks for, and what it claims; Invalid for what none can have."""
     found = [Address(Kind.SUBDOMAIN, name)]
     if new.path:
         found.append(Address(Kind.PATH, name))
-    found += [Address(Kind.DOMAIN, own_domain(desk, text)) for text in new.domains]
-    return list(dict.fromkeys(found))
-
-
-def own_domain(desk: Desk, text: str) -> str:
-    """Return the canonical form of a custom domain, or raise Invalid for one that cannot be a tenant's own."""
-    domain = address.domain(text)
-    if domain == desk.settings.domain or domain.endswith(f".{desk.settings.domain}"):
-        raise Invalid(
-            f"{domain} lies below the platform's own domain, {desk.settings.domain}.",
-            hint="A tenant has its subdomain by its name; a custom domain is one of the tenant's own.",
-        )
-    return domain
+    wanted = list(dict.fromkeys(domains.own(desk, text) for text in new.domains))
+    if not new.trust:
+        return found, [proving.new_claim(domain, primary=False) for domain in wanted]
+    return [*found, *(Address(Kind.DOMAIN, domain) for domain in wanted)], []
 
 
 def checked_title(title: str) -> str:
@@ -137,7 +130,7 @@ def _intend(desk: Desk, intent: Intent) -> By:
     """Take name and addresses, and return what the journal will say, an override of the rules included."""
 
     def attempt(override: bool, kept: dict[str, object]) -> By:
-        desk.registry.intend(intent.tenant, intent.addresses, override=override)
+        desk.registry.intend(intent.tenant, intent.addresses, claims=intent.claims, override=override)
         return replace(intent.by, detail={**intent.by.detail, **kept})
 
     return names.give(intent.tenant.name, intent.override, attempt)
@@ -177,7 +170,7 @@ def _row(desk: Desk, uid: str) -> Tenant | None:
 
 def _detail(new: NewTenant) -> dict[str, object]:
     shown = {key: config.told(key, value) for key, value in new.config.items()}
-    return {"config": shown} if shown else {}
+    return {**({"config": shown} if shown else {}), **({"trust": True} if new.trust and new.domains else {})}
 
 
 def _owner_link(desk: Desk, tenant: Tenant) -> tuple[str | None, str]:

@@ -41,8 +41,10 @@ _IN_URL = re.compile(
 _IN_QUERY = re.compile(rf"(?P<before>(?:^|[?&;\s])[^=&?\s]*(?:{_WORDS})[^=&\s]*=)[^&\s]+", re.IGNORECASE)
 _IN_HEADER = re.compile(r"(?P<before>\b(?:Bearer|Basic|Token)\s+)[\w.~+/=-]{6,}", re.IGNORECASE)
 # JSON, YAML, a header, an option of a command line: a word of a secret, what binds it to its value, the value.
+# It looks from the beginning of a word only: from each letter of a long one takes seconds, and finds nothing more.
 _IN_PAIR = re.compile(
-    rf"""(?P<before>[\w-]*(?:{_WORDS})[\w-]*["']?(?:\s*[:=]\s*["']?|\s+(?=\S+$)))(?!Bearer|Basic|Token)[^\s"',;&]+""",
+    rf"""(?P<before>(?<![\w-])[\w-]*(?:{_WORDS})[\w-]*["']?(?:\s*[:=]\s*["']?|\s+(?=\S+$)))"""
+    r"""(?!Bearer|Basic|Token)[^\s"',;&]+""",
     re.IGNORECASE,
 )
 _IN_ACCOUNT = re.compile(r"(?P<before>(?<![\w/])[\w.+-]+:)[^\s:@/]+(?=@[\w-])")

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 
 from tenantry.application import Catalog
 from tenantry.builder import Builder
 from tenantry.placement import Instance
 from tenantry.registry import Entry, Place, Registry
+from tenantry.resolver import Asks, Resolver
 from tenantry.settings import Settings
 from tenantry.tenant import Notice, Tenant
 
@@ -20,9 +22,9 @@ _NEARLY = 0.8
 class Desk:
     """What the operator's verbs work with.
 
-    `builder` makes the shared factory, for the verbs that need one. `who` is the operator, written into each journal
-    line. In a `dry_run` every check is made and nothing is written: the registry was opened as a rehearsal, and the
-    verbs keep their hands off the files.
+    `builder` makes the shared factory, for the verbs that need one; `resolver` is asked whose a domain is. `who` is the
+    operator, written into each journal line. In a `dry_run` every check is made and nothing is written: the registry
+    was opened as a rehearsal, and the verbs keep their hands off the files.
     """
 
     settings: Settings
@@ -32,13 +34,15 @@ class Desk:
     builder: Callable[[], Builder]
     who: str
     dry_run: bool = False
+    resolver: Asks = field(default_factory=Resolver)
 
 
 @dataclass(frozen=True, slots=True)
 class NewTenant:
     """A tenant to add. An empty `application` means the one in the settings; `path` adds an address under /t/.
 
-    With `override` its name may be a reserved word, a retired name, or look like another's.
+    It claims its `domains`, or has them at once on `trust`, where the operator knows whose they are. With `override`
+    its name may be a reserved word, a retired name, or look like another's.
     """
 
     name: str
@@ -48,6 +52,7 @@ class NewTenant:
     domains: Sequence[str] = ()
     config: Mapping[str, object] = field(default_factory=dict)
     override: bool = False
+    trust: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,21 @@ class Maintenance:
 
 
 @dataclass(frozen=True, slots=True)
+class Claimed:
+    """A custom domain that a tenant claims: it is no address until a TXT record `record` that says `value` proves it.
+
+    `target` is where a CNAME of the domain has to lead, and `primary` tells whether it will be the primary one. In a
+    dry run there is no `value` yet.
+    """
+
+    domain: str
+    primary: bool
+    record: str
+    value: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class Added:
     """A tenant that was added. `warning` says what its operator should see to, such as a missing owner link."""
 
@@ -90,6 +110,7 @@ class Added:
     urls: tuple[str, ...]
     owner_link: str | None = None
     warning: str = ""
+    claims: tuple[Claimed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +146,49 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class Domains:
-    """The custom domains that a verb left."""
+    """The custom domains that a verb left, and those that are claimed."""
 
     tenant: Tenant
     changed: bool
     domains: tuple[Domain, ...]
+    claims: tuple[Claimed, ...] = ()
+
+
+class About(StrEnum):
+    """What one looks for in the DNS of a domain."""
+
+    OWNERSHIP = "ownership"
+    WAY = "way"
+    CERTIFICATES = "certificates"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that the DNS says of a domain, and what to do about it. `good` is None where it may be either."""
+
+    about: About
+    good: bool | None
+    says: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A domain as the DNS shows it: `verified` if it is the tenant's own, `changed` if that was proved just now."""
+
+    domain: str
+    verified: bool
+    changed: bool
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The domains of a tenant that were looked at; `changed` if one of them was proved just now."""
+
+    tenant: Tenant
+    changed: bool
+    domains: tuple[Checked, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +293,8 @@ class Shown:
 
     `problems` are what is wrong with its files and its application, `trouble` is why its build fails in the serving
     processes and `trouble_since` when that began. `size` is that of its database in bytes, None without one. `places`
-    are all its addresses, old names with the end of their grace among them. `pending` is the verb that is under way, or
+    are all its addresses, old names with the end of their grace among them; `claims` are domains that it has not proved
+    to be its own. `pending` is the verb that is under way, or
     was cut short. `limits` are those of its limits that are not what the settings grant to everybody, by config key.
     """
 
@@ -252,6 +312,7 @@ class Shown:
     pending: str = ""
     disk: Disk | None = None
     limits: Mapping[str, object] = field(default_factory=dict)
+    claims: tuple[Claimed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

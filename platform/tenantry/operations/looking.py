@@ -6,7 +6,7 @@ from contextlib import suppress
 from tenantry import policy, schema
 from tenantry.errors import TenantryError
 from tenantry.meters import kept
-from tenantry.operations import config
+from tenantry.operations import config, domains
 from tenantry.operations.facts import Desk, Disk, Listed, Listing, Schema, Shown
 from tenantry.placement import Placement, beside
 from tenantry.policy import Policy
@@ -48,6 +48,7 @@ def one(desk: Desk, tenant: Tenant, lines: int) -> Shown:
         pending=next((some.verb for some in desk.registry.pending(tenant.uid)), ""),
         disk=Disk(kept(placement.files), kept(placement.folder), granted.quota),
         limits=_differing(granted, policy.granted(desk.settings)),
+        claims=domains.claimed(desk, tenant, desk.registry.claims(tenant.uid)),
     )
 
 

@@ -5,12 +5,14 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from tenantry.edge import Rendered
 from tenantry.errors import Invalid, Refused, TenantryError, Unavailable, Unknown, reason
 from tenantry.operations import (
     adding,
     cloning,
     config,
     domains,
+    edges,
     editing,
     explaining,
     looking,
@@ -24,6 +26,8 @@ from tenantry.operations import (
 from tenantry.operations.facts import (
     Added,
     Changed,
+    Checks,
+    Claimed,
     Clone,
     Desk,
     Domain,
@@ -172,17 +176,25 @@ class Operations:
         """Give a tenant another name, to which the old one leads for the time of `grace`."""
         return renaming.rename(self._desk, standing.whole(self._desk, name), NewName(new, grace, override))
 
-    def domain_add(self, name: str, domain: str, primary: bool = False) -> Domains:
-        """Give a tenant a custom domain, or make one that it has the primary one."""
-        return domains.add(self._desk, standing.whole(self._desk, name), domain, primary)
+    def domain_add(self, name: str, domain: str, primary: bool = False, trust: bool = False) -> Domains:
+        """Claim a custom domain for a tenant, or give it at once on `trust`; make one that it has the primary one."""
+        return domains.add(self._desk, standing.whole(self._desk, name), domain, primary, trust)
+
+    def domain_check(self, name: str, domain: str = "") -> Checks:
+        """Look at a tenant's domains, or at one of them, in the DNS, and give it those that it proves to be its own."""
+        return domains.check(self._desk, standing.whole(self._desk, name), domain)
 
     def domain_remove(self, name: str, domain: str) -> Domains:
-        """Take a custom domain from a tenant."""
+        """Take a custom domain, or a claim to one, from a tenant."""
         return domains.remove(self._desk, standing.whole(self._desk, name), domain)
 
     def domain_list(self, name: str) -> tuple[Domain, ...]:
-        """List the custom domains of a tenant."""
-        return domains.all_of(self._desk, standing.known(self._desk, name))
+        """List the custom domains of a tenant, without those that it claims."""
+        return domains.all_of(self._desk, standing.known(self._desk, name)).domains
+
+    def domain_claims(self, name: str) -> tuple[Claimed, ...]:
+        """List the custom domains that a tenant claims and has not proved to be its own."""
+        return domains.all_of(self._desk, standing.known(self._desk, name)).claims
 
     # Removing.
 
@@ -245,6 +257,16 @@ class Operations:
     def config_drift(self, key: str, selection: Selection) -> Drift:
         """Compare what one key is for many tenants."""
         return explaining.drift(self._desk, key, selection)
+
+    # In front of the server.
+
+    def edge_nginx(self) -> Rendered:
+        """Render nginx's configuration for the settings and the tenants there are."""
+        return edges.nginx(self._desk)
+
+    def edge_systemd(self, root: Path, program: tuple[str, ...], user: str = "") -> dict[str, str]:
+        """Render systemd's units, each by the name of its file: `program` serves what stands in `root`."""
+        return edges.systemd(self._desk, root, program, user)
 
     # The application.
 

@@ -1,4 +1,4 @@
-"""The book: tenants, their addresses and the journal of all changes, in one SQLite file.
+"""The book: tenants, their addresses and claims, and the journal of all changes, in one SQLite file.
 
 A change, its revision and its journal line commit together or not at all. Any number of processes read and write the
 same file; a `Watch` tells them cheaply that somebody has written, `Registry.changes` tells what.
@@ -14,6 +14,8 @@ from tenantry.registry.values import (
     UNDO_REMOVE,
     By,
     Changes,
+    Claim,
+    DomainPage,
     Entry,
     Page,
     Pending,
@@ -33,6 +35,8 @@ __all__ = [
     "UNDO_REMOVE",
     "By",
     "Changes",
+    "Claim",
+    "DomainPage",
     "Entry",
     "Page",
     "Pending",

@@ -25,6 +25,7 @@ from tenantry.registry.values import (
     REMOVE,
     UNDO_REMOVE,
     By,
+    Claim,
     Place,
     Terms,
     utc_now,
@@ -34,6 +35,7 @@ from tenantry.tenant import STANDING, Notice, Status, Tenant
 _PATIENCE = 5.0
 _TERMS = Terms()
 _SERVICE = frozenset({Status.ACTIVE, Status.SUSPENDED})
+_GIVEN = "given a domain"
 _NAMED = (Kind.SUBDOMAIN, Kind.PATH)
 
 
@@ -55,7 +57,7 @@ class Registry(Reading):
         patience: float = _PATIENCE,
         terms: Terms = _TERMS,
     ) -> Self:
-        """Open the registry in `path`, made if there is none, and brought up to date if it is of the last version.
+        """Open the registry in `path`, made if there is none, and brought up to date if it is of an older version.
 
         `patience` is how many seconds a change waits for others to end theirs. Refused if the file is of a newer
         Tenantry, or of an older one in a rehearsal; Unavailable if it is damaged, locked, or no registry.
@@ -83,8 +85,10 @@ class Registry(Reading):
 
     # Adding.
 
-    def intend(self, tenant: Tenant, addresses: Sequence[Address], *, override: bool = False) -> Tenant:
-        """Take a new tenant's uid, name and addresses, with status ADDING: the first step of adding it.
+    def intend(
+        self, tenant: Tenant, addresses: Sequence[Address], *, claims: Sequence[Claim] = (), override: bool = False
+    ) -> Tenant:
+        """Take a new tenant's uid, name, addresses and claims, with status ADDING: the first step of adding it.
 
         Refused if one of them is taken, or retired by another tenant, or looks like another's. The first custom domain
         is the primary one. The journal tells of it once it is activated.
@@ -93,6 +97,8 @@ class Registry(Reading):
             change.add(tenant)
             change.occupy(tenant, [Place(found) for found in addresses], override=override)
             change.set_domain(tenant.uid, next((found.value for found in addresses if found.kind is Kind.DOMAIN), ""))
+            for claim in claims:
+                change.claim(tenant, claim)
             return change.tenant(tenant.uid)
 
     def activate(self, uid: str, by: By) -> Tenant:
@@ -156,23 +162,36 @@ class Registry(Reading):
     def add_domain(self, uid: str, domain: str, primary: bool, by: By) -> Tenant:
         """Give a tenant a custom domain, or make one that it has the primary one; the first one always is."""
         with self._change() as change:
-            tenant = change.see(uid, STANDING, "given a domain", by=by)
-            had = _domains(change.places(uid))
-            if domain not in had:
-                # Its name is its own already: no verdict on it is asked for.
-                change.occupy(tenant, [Place(Address(Kind.DOMAIN, domain))], override=True)
-            if primary or not had:
-                change.set_domain(uid, domain)
+            tenant = change.see(uid, STANDING, _GIVEN, by=by)
+            _give(change, tenant, domain, primary)
+            return change.put(uid, by)
+
+    def claim(self, uid: str, claim: Claim, by: By) -> Tenant:
+        """Note that a tenant would have a custom domain: no address yet, until it is proved. Refused if it is taken."""
+        with self._change() as change:
+            change.claim(change.see(uid, STANDING, _GIVEN, by=by), claim)
+            return change.put(uid, by)
+
+    def prove(self, uid: str, claim: Claim, by: By) -> Tenant:
+        """Make a claim that was found proved an address; Refused if it stands no more, or another was faster."""
+        with self._change() as change:
+            tenant = change.see(uid, STANDING, _GIVEN, by=by)
+            if claim not in change.claims(uid):
+                raise Refused(
+                    f"The claim of {tenant.name} to {claim.domain} was changed by somebody else at the same time.",
+                    hint=f"Look at it with `tenantry domain list {tenant.name}`.",
+                )
+            _give(change, tenant, claim.domain, claim.primary)
             return change.put(uid, by)
 
     def drop_domain(self, uid: str, domain: str, by: By) -> Tenant:
-        """Take a custom domain from a tenant; if it was the primary one, the first by the alphabet becomes it."""
+        """Take a custom domain, or a claim to it, from a tenant; the first by the alphabet follows a primary one."""
         with self._change() as change:
             tenant = change.see(uid, STANDING, "changed", by=by)
-            found = Address(Kind.DOMAIN, domain)
-            if Place(found) not in change.places(uid):
+            if domain not in _domains(change.places(uid)) + [claim.domain for claim in change.claims(uid)]:
                 raise Unknown(f"{tenant.name} has no domain {shown(domain)}.")
-            change.leave(uid, found)
+            change.unclaim(uid, domain)
+            change.leave(uid, Address(Kind.DOMAIN, domain))
             if tenant.domain == domain:
                 change.set_domain(uid, next(iter(_domains(change.places(uid))), ""))
             return change.put(uid, by)
@@ -293,6 +312,17 @@ class Registry(Reading):
     def _change(self) -> Iterator[Change]:
         with self._changing() as connection:
             yield Change(connection, self._clock(), self._terms.retired_days)
+
+
+def _give(change: Change, tenant: Tenant, domain: str, primary: bool) -> None:
+    """Make a custom domain an address of a tenant, if it is none yet, and the primary one, if it is the first."""
+    had = _domains(change.places(tenant.uid))
+    if domain not in had:
+        # Its name is its own already: no verdict on it is asked for.
+        change.occupy(tenant, [Place(Address(Kind.DOMAIN, domain))], override=True)
+    change.unclaim(tenant.uid, domain)
+    if primary or not had:
+        change.set_domain(tenant.uid, domain)
 
 
 def _domains(places: Sequence[Place]) -> list[str]:

@@ -13,7 +13,7 @@ from tenantry import address
 from tenantry.address import Address, Kind
 from tenantry.errors import Invalid, Refused, Unavailable, Unknown
 from tenantry.registry import rows, tables, verdicts
-from tenantry.registry.values import ADD, BEING, PURGE, REMOVE, UNDO_REMOVE, By, Place, stamp
+from tenantry.registry.values import ADD, BEING, PURGE, REMOVE, UNDO_REMOVE, By, Claim, Place, stamp
 from tenantry.tenant import Status, Tenant, is_uid
 
 _TOLD = ("name", "application", "status", "title", "reason", "domain")
@@ -92,8 +92,9 @@ class Change:
         self.connection.execute(update(table).where(table.c.uid == uid).values(pending=pending))
 
     def erase(self, uid: str) -> None:
-        """Delete a tenant's row and addresses, and leave a tombstone for those who follow."""
+        """Delete a tenant's row, addresses and claims, and leave a tombstone for those who follow."""
         self.vacate(uid)
+        self.connection.execute(delete(tables.claims).where(tables.claims.c.uid == uid))
         self.connection.execute(delete(tables.tenants).where(tables.tenants.c.uid == uid))
         stone = upsert(tables.tombstones).values(uid=uid, revision=self.revision)
         self.connection.execute(stone.on_conflict_do_update(["uid"], set_={"revision": self.revision}))
@@ -152,6 +153,22 @@ class Change:
         table = tables.tenants
         self.connection.execute(update(table).where(table.c.uid == uid).values(domain=domain))
 
+    def claim(self, tenant: Tenant, claim: Claim) -> None:
+        """Note that a tenant would have a custom domain; Refused if it is somebody's already."""
+        verdicts.see_unaddressed(self.connection, Address(Kind.DOMAIN, claim.domain), tenant.uid, self.now)
+        self.unclaim(tenant.uid, claim.domain)
+        facts = {"domain": claim.domain, "token": claim.token, "is_primary": int(claim.primary), "at": self.now}
+        self.connection.execute(insert(tables.claims).values(uid=tenant.uid, revision=self.revision, **facts))
+
+    def unclaim(self, uid: str, domain: str) -> None:
+        """Forget that a tenant would have a custom domain."""
+        table = tables.claims
+        self.connection.execute(delete(table).where(table.c.uid == uid, table.c.domain == domain))
+
+    def claims(self, uid: str) -> list[Claim]:
+        """Return the custom domains that a tenant would have."""
+        return claims(self.connection, uid)
+
     def moment(self, later: timedelta) -> str:
         """Spell the moment that is so much later than the change."""
         return stamp(self._now + later)
@@ -195,6 +212,7 @@ class Change:
             told["notice"] = {**facts, "digest": facts["digest"][:8]}
         told["addresses"] = [place.address.key for place in self.places(tenant.uid) if not place.until]
         told["old addresses"] = [place.address.key for place in self.places(tenant.uid) if place.until]
+        told["claims"] = [claim.domain for claim in self.claims(tenant.uid)]
         return {key: value for key, value in told.items() if value}
 
     def _meanwhile(self, tenant: Tenant) -> Refused:
@@ -224,6 +242,12 @@ def places(connection: Connection, uid: str, now: str) -> list[Place]:
     kept = [(rows.where(key), until) for key, until in found if not until or until > now]
     known = [Place(where, until) for where, until in kept if where is not None]
     return sorted(known, key=lambda place: (bool(place.until), rows.by_kind(place.address)))
+
+
+def claims(connection: Connection, uid: str) -> list[Claim]:
+    """Read a tenant's claims by the alphabet, without what cannot be one."""
+    query = select(*rows.CLAIM).where(tables.claims.c.uid == uid).order_by(tables.claims.c.domain)
+    return [claim for row in connection.execute(query) if (claim := rows.claim(row)) is not None]
 
 
 def believed(row: Sequence[Any] | None, missing: str, hint: str = "") -> Tenant:

@@ -17,14 +17,16 @@ from sqlalchemy.pool import NullPool
 from tenantry import address as spelling
 from tenantry.address import Address, Kind
 from tenantry.errors import Invalid, Unavailable, Unknown
-from tenantry.registry import nearby, rows, tables
-from tenantry.registry.changes import believed, places
+from tenantry.registry import domains, nearby, rows, tables
+from tenantry.registry.changes import believed, claims, places
 from tenantry.registry.connections import Connections, Raw, Watch, identity, unavailable
 from tenantry.registry.reach import Reach
 from tenantry.registry.values import (
     FAILING,
     RECOVERED,
     Changes,
+    Claim,
+    DomainPage,
     Entry,
     Page,
     Pending,
@@ -183,6 +185,24 @@ class Reading:
         for these in kept.values():
             these.sort(key=rows.by_kind)
         return kept
+
+    def claims(self, uid: str) -> builtins.list[Claim]:
+        """Return the custom domains that a tenant claims and has not proved yet, by the alphabet."""
+        with self._reading() as connection:
+            return claims(connection, uid)
+
+    def domains(self, after: str = "", limit: int = 1000) -> DomainPage:
+        """Return the next custom domains of standing tenants, of all of them, by the alphabet, in one short read."""
+        with self._reading() as connection:
+            return domains.page(connection, after, limit)
+
+    def domain_pages(self) -> Iterator[DomainPage]:
+        """Go through all custom domains, page by page."""
+        after: str | None = ""
+        while after is not None:
+            page = self.domains(after)
+            yield page
+            after = page.after
 
     # Following.
 

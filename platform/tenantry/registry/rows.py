@@ -1,6 +1,7 @@
 """Reading the registry's rows: what a row must look like to be believed."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,16 +9,19 @@ from typing import Any
 
 from tenantry import address
 from tenantry.address import Address, Kind
+from tenantry.errors import Invalid
 from tenantry.registry import tables
-from tenantry.registry.values import Entry
+from tenantry.registry.values import Claim, Entry
 from tenantry.tenant import Notice, Status, Tenant, is_uid
 
 _COLUMNS = ("uid", "name", "application", "status", "revision", "moved", "title", "reason", "domain", "notice")
 TENANT = tables.tenants.c[_COLUMNS]
+CLAIM = tables.claims.c["domain", "token", "is_primary", "at"]
 ENTRY = tables.journal.c["id", "revision", "at", "who", "verb", "uid", "name", "detail", "before", "after"]
 
 _STATUSES = {status.value: status for status in Status}
 _KINDS = {kind.value: kind for kind in Kind}
+_TOKEN = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 class Poison(Exception):
@@ -48,7 +52,8 @@ def tenant(row: Sequence[Any]) -> Tenant:
         moved,
         title,
         reason,
-        domain,
+        # One that is none would be redirected to; without it the tenant answers where it is asked.
+        domain if not domain or is_domain(domain) else "",
         _notice(told) if told else None,
     )
 
@@ -71,7 +76,25 @@ def told(notice: Notice | None) -> str:
 def where(key: object) -> Address | None:
     """Make an address of its key, or None of a key that cannot be one."""
     kind, colon, value = str(key).partition(":")
-    return Address(_KINDS[kind], value) if colon and value and kind in _KINDS else None
+    if not (colon and value and kind in _KINDS) or (kind == Kind.DOMAIN and not is_domain(value)):
+        return None
+    return Address(_KINDS[kind], value)
+
+
+def claim(row: Sequence[Any]) -> Claim | None:
+    """Make a claim of a row of the columns CLAIM, or None of one that cannot be a claim."""
+    domain, token, primary, at = row
+    if not (is_domain(domain) and isinstance(token, str) and _TOKEN.fullmatch(token)):
+        return None
+    return Claim(domain, token, bool(primary), str(at))
+
+
+def is_domain(value: object) -> bool:
+    """Tell whether `value` is a custom domain in its canonical form."""
+    try:
+        return isinstance(value, str) and address.domain(value) == value
+    except Invalid:
+        return False
 
 
 def by_kind(found: Address) -> tuple[int, str]:

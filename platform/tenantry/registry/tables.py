@@ -2,7 +2,7 @@
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, MetaData, Table, Text, text
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -55,6 +55,19 @@ addresses = Table(
     Column("uid", Text, ForeignKey("tenants.uid", ondelete="CASCADE"), nullable=False, index=True),
     Column("revision", Integer, nullable=False),
     Column("until", Text, nullable=False, server_default=""),  # when the grace of an old name ends; empty for good
+    sqlite_with_rowid=False,
+)
+
+# Custom domains that tenants would have. Several may claim one: whoever proves first that it is theirs has it.
+claims = Table(
+    "claims",
+    metadata,
+    Column("uid", Text, ForeignKey("tenants.uid", ondelete="CASCADE"), primary_key=True),
+    Column("domain", Text, primary_key=True),
+    Column("token", Text, nullable=False),  # what their DNS has to say
+    Column("is_primary", Integer, nullable=False),  # whether it is to be the primary one
+    Column("at", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
 

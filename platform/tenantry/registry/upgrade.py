@@ -1,11 +1,10 @@
-"""Bringing a registry of the last version up to this one, in one transaction: it is of the old one, or of the new."""
+"""Bringing a registry of an older version up to this one, in one transaction: it is of the old one, or of the new."""
 
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy import Index
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateIndex
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from tenantry.address import skeleton
 from tenantry.errors import Refused
@@ -48,12 +47,12 @@ def upgrade(raw: sqlite3.Connection, path: Path) -> None:
     raw.execute("BEGIN IMMEDIATE")
     try:
         (version,) = raw.execute("SELECT schema_version FROM meta").fetchone()
-        if version == 1:
-            for statement in (*_TO_2, *map(_spelled, _indexes())):
+        if version not in range(1, tables.SCHEMA_VERSION + 1):
+            raise Refused(f"The registry {path} is of version {version}, which this Tenantry does not know.")
+        if version < tables.SCHEMA_VERSION:
+            for statement in (*(_to_2() if version == 1 else ()), *_to_3()):
                 raw.execute(statement)
             raw.execute("UPDATE meta SET schema_version = ?", (tables.SCHEMA_VERSION,))
-        elif version != tables.SCHEMA_VERSION:
-            raise Refused(f"The registry {path} is of version {version}, which this Tenantry does not know.")
         raw.execute("COMMIT")
     except BaseException:
         if raw.in_transaction:
@@ -61,13 +60,18 @@ def upgrade(raw: sqlite3.Connection, path: Path) -> None:
         raise
 
 
-def _indexes() -> list[Index]:
+def _to_2() -> list[str]:
     known = {str(index.name): index for table in (tables.tenants, tables.retired) for index in table.indexes}
-    return [known[name] for name in (*_INDEXES, "ix_retired_skeleton")]
+    return [*_TO_2, *(_spelled(CreateIndex(known[name])) for name in (*_INDEXES, "ix_retired_skeleton"))]
 
 
-def _spelled(index: Index) -> str:
-    return str(CreateIndex(index).compile(dialect=_DIALECT))
+def _to_3() -> list[str]:
+    """Spell what version 3 added: claims, of which an older registry has none. Its domains were given on trust."""
+    return [_spelled(CreateTable(tables.claims))]
+
+
+def _spelled(statement: ExecutableDDLElement) -> str:
+    return str(statement.compile(dialect=_DIALECT))
 
 
 def _skeleton(name: object) -> str:

@@ -101,6 +101,32 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A custom domain that a tenant would have, and the `token` by which its DNS is to prove that it may.
+
+    `primary` tells whether it is to be the primary one then; `at` is when it was claimed, UTC in ISO 8601.
+    """
+
+    domain: str
+    token: str
+    primary: bool = False
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DomainPage:
+    """Some custom domains of standing tenants by the alphabet, claims not among them.
+
+    `unreadable` says which rows among them make no sense, and why; `after` is where the next page begins, None after
+    the last.
+    """
+
+    domains: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """A verb of several steps that is under way, or was cut short."""
 

@@ -74,5 +74,5 @@ def see_unaddressed(connection: Connection, found: Address, uid: str, now: str) 
         if not until:
             raise Refused(
                 f"The {found.kind} address {found.value!r} is taken by {address.shown(str(name or holder))}.",
-                hint="Choose another address.",
+                hint="Choose another address, or take it from that one first.",
             )
