@@ -5,7 +5,7 @@ anything and is not charged.
 """
 
 from collections.abc import Hashable
-from math import exp2, inf, log2
+from math import exp2, log2
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ _QUICK = 0.1
 _WEIGHT = 0.25
 # Seconds in which half of the thread time that was used is forgotten.
 _HALF = 5.0
+# Seconds of thread time below which all have used as good as nothing: among these it is first come, first served.
+_LIGHT = 0.1
 # Keys that are remembered, and forgotten in two halves: those of strangers go before those who are seen again.
 BOUND = 8192
 
@@ -84,10 +86,11 @@ class Spender:
     def rank(self, now: float) -> float:
         """Return a number that is smaller for whoever has used less, and that two keys can be compared by at any time.
 
-        All forget at the same pace: what one has used more than another stays more, until either uses some again.
+        All forget at the same pace: what one has used more than another stays more, until either uses some again. Of
+        those who have used next to nothing it is smaller for who asks earlier.
         """
         used = self._used * exp2((self._at - now) / _HALF) + (self.running - self.stuck) * now - self._began
-        return log2(used) + now / _HALF if used > 0 else -inf
+        return log2(max(used, _LIGHT)) + now / _HALF
 
     def _charge(self, began: float, now: float) -> None:
         held = now - began
