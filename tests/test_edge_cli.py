@@ -1,6 +1,9 @@
 """`tenantry edge` as it is typed: what is printed, what is left out, and whether an installed file is out of date."""
 
+import os
+import pwd
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -88,6 +91,15 @@ def test_static_files_of_applications_in_use_are_named(run: Run, edge: Path) -> 
     assert f'alias "{operators.CHECKOUT}/tests/$1";' in made.out
 
 
+def test_an_application_that_is_gone_costs_its_static_files_alone(run: Run, edge: Path, root: Path) -> None:
+    with edge.open("a") as file:
+        file.write("TENANTRY_EDGE_FILES=on\n")
+    spoil(root / "instance" / "registry.sqlite3", "UPDATE tenants SET application = 'gone'")
+    made = run("edge", "nginx")
+    assert (made.code, "/-/static/gone" in made.out) == (0, False)
+    assert made.error.startswith("The static files of 'gone' were left out: ")
+
+
 def test_without_a_proxy_in_the_settings_there_is_no_edge(run: Run, edge: Path) -> None:
     edge.write_text(edge.read_text().replace("PROXIES=1", "PROXIES=0"))
     refused = run("edge", "nginx")
@@ -131,6 +143,23 @@ def test_units_are_printed_all_or_one_and_compared(run: Run, edge: Path, root: P
     assert (other.code, other.out.splitlines()[0]) == (1, _user_differs(units / "tenantry.service"))
     (units / "tenantry.socket").unlink()
     assert "tenantry.socket is missing" in run(*check, "tenantry").out
+
+
+def test_an_owner_without_a_name_serves_by_number(run: Run, edge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after the user was deleted, or on a disk that came from another machine."""
+
+    def nobody(uid: int) -> NoReturn:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert f"User={os.getuid()}\n" in run("edge", "systemd", "tenantry.service").out
+
+
+def test_a_socket_that_is_a_file_is_open_to_the_group_of_the_web_server(run: Run, edge: Path) -> None:
+    with edge.open("a") as file:
+        file.write("TENANTRY_HOST=unix:/run/tenantry/socket\n")
+    for words, group in (((), "www-data"), (("--group", "nginx"), "nginx")):
+        assert f"SocketGroup={group}\n" in run("edge", "systemd", "tenantry.socket", *words).out
 
 
 def _user_differs(path: Path) -> str:

@@ -316,6 +316,20 @@ def test_whoever_changes_the_claim_while_the_dns_is_asked_is_not_overridden(acme
     assert (one.verified, "changed by somebody else" in one.findings[0].says) == (False, True)
 
 
+def test_a_check_that_another_one_was_faster_than_finds_it_proved(acme: Operations, dns: Nameserver) -> None:
+    prove(dns, claimed(acme))
+
+    class Slow(Resolver):
+        def ask(self, name: str, kind: str) -> Answer:
+            found = super().ask(name, kind)
+            if kind == "TXT" and acme.domain_claims("acme"):
+                assert checked(acme).changed
+            return found
+
+    one = checked(believing(acme, Slow([dns.server])))
+    assert (one.findings[0].good, one.changed) == (True, False)
+
+
 def test_another_change_of_the_tenant_meanwhile_hinders_no_proof(acme: Operations, dns: Nameserver) -> None:
     prove(dns, claimed(acme))
 

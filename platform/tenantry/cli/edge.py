@@ -48,14 +48,17 @@ def nginx_command(context: click.Context, /, check: str | None) -> None:
 @click.argument("unit", required=False)
 @click.option("--check", metavar="FOLDER", help="Print nothing of them; tell how the installed units differ.")
 @click.option("--user", metavar="USER", default="", help="Who serves, by default the owner of the instance folder.")
+@click.option("--group", metavar="GROUP", default="www-data", help="Who may reach the socket, by default www-data.")
 @click.pass_context
-def systemd_command(context: click.Context, /, unit: str | None, check: str | None, user: str) -> None:
+def systemd_command(context: click.Context, /, unit: str | None, check: str | None, user: str, group: str) -> None:
     """Print the units of systemd, or one of them.
 
     For /etc/systemd/system/. With --check the exit code is 1 if one of them is out of date.
     """
+    from tenantry.edge import Place
+
     with desk(context, mends=False) as operations:
-        units = operations.edge_systemd(place(context).root, _program(), user)
+        units = operations.edge_systemd(Place(place(context).root, user, _program(), group))
     if unit is not None and unit not in units:
         raise Unknown(f"There is no unit {unit!a}.", hint=f"There are: {', '.join(units)}.")
     wanted = {name: text for name, text in units.items() if unit in {None, name}}

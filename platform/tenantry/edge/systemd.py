@@ -18,7 +18,8 @@ from tenantry.settings import Settings
 # stands in quotes where there may be several words.
 _PATH = re.compile(r"/[\w.,+@=/ -]*(?<! )")
 _WORD = re.compile(r"[\w.,+@=/-]+")
-_USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
+# By name, or by number where it has none.
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}|[0-9]{1,10}", re.ASCII)
 
 _UNIX = "unix:"
 _STATE = Path("/var/lib")

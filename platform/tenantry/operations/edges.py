@@ -2,6 +2,7 @@
 
 import pwd
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tenantry import edge
@@ -21,9 +22,9 @@ def nginx(desk: Desk) -> Rendered:
     return Rendered(made.text, (*left_out, *made.left_out))
 
 
-def systemd(desk: Desk, root: Path, program: tuple[str, ...], user: str = "") -> dict[str, str]:
-    """Render systemd's units, each by the name of its file; without a `user` it is the instance folder's owner."""
-    return edge.systemd(desk.settings, Place(root, user or _owner(desk.instance.root), program))
+def systemd(desk: Desk, place: Place) -> dict[str, str]:
+    """Render systemd's units, each by the name of its file; an empty user is the instance folder's owner."""
+    return edge.systemd(desk.settings, replace(place, user=place.user or _owner(desk.instance.root)))
 
 
 def _domains(desk: Desk, left_out: list[str]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from tenantry.edge import Rendered
+from tenantry.edge import Place, Rendered
 from tenantry.errors import Invalid, Refused, TenantryError, Unavailable, Unknown, reason
 from tenantry.operations import (
     adding,
@@ -264,9 +264,9 @@ class Operations:
         """Render nginx's configuration for the settings and the tenants there are."""
         return edges.nginx(self._desk)
 
-    def edge_systemd(self, root: Path, program: tuple[str, ...], user: str = "") -> dict[str, str]:
-        """Render systemd's units, each by the name of its file: `program` serves what stands in `root`."""
-        return edges.systemd(self._desk, root, program, user)
+    def edge_systemd(self, place: Place) -> dict[str, str]:
+        """Render systemd's units, each by the name of its file; an empty user is the instance folder's owner."""
+        return edges.systemd(self._desk, place)
 
     # The application.
 
