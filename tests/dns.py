@@ -19,6 +19,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+import pytest
 
 from tenantry.operations import Operations
 from tenantry.registry import Registry
@@ -183,3 +184,10 @@ def believing(operations: Operations, resolver: Asks | None = None) -> Operation
     """Open the same desk with another resolver, else with one that proves every claim."""
     desk = operations._desk
     return Operations(replace(desk, resolver=resolver or Vouching(desk.registry)))
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Nameserver]:
+    """A nameserver for all tests of a file; each file names it among its own."""
+    with nameserver() as server:
+        yield server

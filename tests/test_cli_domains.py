@@ -1,24 +1,17 @@
 """The commands on domains, as an operator types them, with a nameserver to ask."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import operators
-from tests.dns import Nameserver, nameserver
+from tests import dns, operators
+from tests.dns import Nameserver
 from tests.operators import Run
 from tests.test_cli_terminal import on_terminal
 
-acme, run = operators.acme, operators.run
+acme, run, world = operators.acme, operators.run, dns.world
 SHOP = "shop.example.com"
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[Nameserver]:
-    with nameserver() as server:
-        yield server
 
 
 @pytest.fixture

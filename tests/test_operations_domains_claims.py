@@ -15,17 +15,14 @@ from tenantry.assembly.desk import open_operations
 from tenantry.errors import Invalid, Refused, Unavailable, Unknown
 from tenantry.operations import Checked, Claimed, Clone, NewTenant, Operations
 from tenantry.resolver import Answer, Resolver
-from tests.dns import Nameserver, believing, nameserver
+from tests import dns as shared
+from tests.dns import Nameserver, believing
 from tests.shops import NOTES, everything, opened, registry, verbs
 
 SHOP = "shop.example.com"
 
 
-@pytest.fixture(scope="module")
-def world() -> Iterator[Nameserver]:
-    """A nameserver for all tests of this file."""
-    with nameserver() as server:
-        yield server
+world = shared.world
 
 
 @pytest.fixture

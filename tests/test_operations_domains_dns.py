@@ -7,7 +7,8 @@ import pytest
 from tenantry.assembly.desk import open_operations
 from tenantry.operations import About, Claimed, Finding, NewTenant, Operations
 from tenantry.resolver import Resolver
-from tests.dns import SERVFAIL, SILENCE, Known, Nameserver, believing, nameserver
+from tests import dns as shared
+from tests.dns import SERVFAIL, SILENCE, Known, Nameserver, believing
 from tests.shops import NOTES
 
 BASE, SHOP = "platform.test", "shop.example.com"
@@ -18,10 +19,7 @@ HERE: dict[str, Known] = {
 ONE = {"A": ("192.0.2.1",)}
 
 
-@pytest.fixture(scope="module")
-def world() -> Iterator[Nameserver]:
-    with nameserver() as server:
-        yield server
+world = shared.world
 
 
 @pytest.fixture

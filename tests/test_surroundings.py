@@ -26,6 +26,10 @@ def as_found(tmp_path: Path) -> Iterator[None]:
     socket.setdefaulttimeout(None)
 
 
+def refuse(_: object) -> None:
+    raise OSError("not permitted")
+
+
 def test_what_was_changed_is_put_back_at_the_second_look(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A library may change such a thing for a moment."""
     before = Path.cwd(), os.umask(0o22)
@@ -115,9 +119,6 @@ def test_what_cannot_be_put_back_is_told_once(tmp_path: Path, caplog: pytest.Log
 def test_an_application_of_the_name_of_a_thing_silences_nobody(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: object) -> None:
-        raise OSError("not permitted")
-
     at = [1]
     monkeypatch.setattr(surroundings, "_ALL", (Shared("locale", lambda: at[0], refuse),))
     kept = Surroundings()
@@ -133,9 +134,6 @@ def test_an_application_of_the_name_of_a_thing_silences_nobody(
 def test_a_thing_of_the_name_of_an_application_silences_nobody(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: object) -> None:
-        raise OSError("not permitted")
-
     at = [1]
     monkeypatch.setattr(surroundings, "_ALL", (Shared("locale", lambda: at[0], refuse),))
     kept = Surroundings()

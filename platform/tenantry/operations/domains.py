@@ -36,7 +36,7 @@ def add(desk: Desk, tenant: Tenant, text: str, primary: bool, trust: bool = Fals
     domain = own(desk, text)
     there = _domains(desk, tenant)
     if domain in there and (tenant.domain == domain or not primary):
-        return _left(desk, tenant, changed=False)
+        return _unchanged(desk, tenant)
     if domain in there or trust:
         return _give(desk, tenant, domain, primary or not there)
     return _claim(desk, tenant, domain, primary)
@@ -59,7 +59,7 @@ def _claim(desk: Desk, tenant: Tenant, domain: str, primary: bool) -> Domains:
     """Claim a domain; who claims it once more has the same token, and says only whether it is to be the primary one."""
     claims = {claim.domain: claim for claim in desk.registry.claims(tenant.uid)}
     if domain in claims and (claims[domain].primary or not primary):
-        return _left(desk, tenant, changed=False)
+        return _unchanged(desk, tenant)
     claim = replace(claims[domain], primary=True) if domain in claims else proving.new_claim(domain, primary)
     by = standing.by(desk, tenant, "domain add", {"domain": domain, "primary": primary, "claim": True})
     tenant = desk.registry.claim(tenant.uid, claim, by)
@@ -129,7 +129,7 @@ def remove(desk: Desk, tenant: Tenant, text: str) -> Domains:
 
 def all_of(desk: Desk, tenant: Tenant) -> Domains:
     """List a tenant's custom domains, and those that it claims."""
-    return _left(desk, tenant, changed=False)
+    return _unchanged(desk, tenant)
 
 
 def claimed(desk: Desk, tenant: Tenant, claims: Sequence[Claim]) -> tuple[Claimed, ...]:
@@ -148,9 +148,9 @@ def claimed(desk: Desk, tenant: Tenant, claims: Sequence[Claim]) -> tuple[Claime
     )
 
 
-def _left(desk: Desk, tenant: Tenant, changed: bool) -> Domains:
+def _unchanged(desk: Desk, tenant: Tenant) -> Domains:
     told = _told(desk, _domains(desk, tenant), tenant.domain)
-    return Domains(tenant, changed, told, claimed(desk, tenant, desk.registry.claims(tenant.uid)))
+    return Domains(tenant, False, told, claimed(desk, tenant, desk.registry.claims(tenant.uid)))
 
 
 def _unknown(tenant: Tenant, domain: str, known: Sequence[str]) -> Unknown:
