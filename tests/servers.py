@@ -9,7 +9,10 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
 
+import pytest
+
 from tenantry.server import Asks, Load, Options, Server
+from tenantry.server.channel import Channel
 from tests.tools import free_port
 
 PATIENCE = 10.0
@@ -123,6 +126,10 @@ class Site:
     def load(self, running: int = 0, waiting: int = 0) -> None:
         until(lambda: self.server.load() == Load(running, waiting, 0))
 
+    def channels(self) -> list[Channel]:
+        """List the connections that are open now."""
+        return list(self.server._listeners[0].active_channels.values())
+
     def on_loop(self, thunk: Callable[[], object]) -> None:
         """Run something on the server's own thread, and wait until it has run."""
         done = threading.Event()
@@ -234,3 +241,11 @@ class Town:
 def hello(environ: Environ, start: Start) -> Iterable[bytes]:
     """Answer with five bytes."""
     return text(start, "hello")
+
+
+@pytest.fixture
+def town() -> Iterator[Town]:
+    """A town of which nobody is held any more after the test; each file names it among its own."""
+    made = Town()
+    yield made
+    made.release.set()

@@ -14,6 +14,7 @@ import pytest
 
 from tenantry.errors import Invalid, Unavailable
 from tenantry.server import Server
+from tests import servers
 from tests.servers import (
     ASKS,
     PATIENCE,
@@ -29,12 +30,7 @@ from tests.servers import (
     until,
 )
 
-
-@pytest.fixture(name="town")
-def _town() -> Iterator[Town]:
-    town = Town()
-    yield town
-    town.release.set()
+town = servers.town
 
 
 # How answers go out.

@@ -61,7 +61,7 @@ def chunk(data: bytes) -> bytes:
 
 def received(site: Site) -> int:
     """Count the bytes of bodies that the server keeps of requests that it is reading."""
-    channels = list(site.server._listeners[0].active_channels.values())
+    channels = site.channels()
     partial = [channel.request for channel in channels if channel.request is not None]
     running = [request for channel in channels for request in channel.requests]
     return sum(request.body_bytes_received for request in (*partial, *running))

@@ -9,25 +9,16 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from tenantry.server import crowd as crowds
-from tenantry.server.channel import Channel
+from tests import servers
 from tests.servers import PATIENCE, Client, Site, Town, hello, serving, until
 
-
-@pytest.fixture(name="town")
-def _town() -> Iterator[Town]:
-    town = Town()
-    yield town
-    town.release.set()
-
-
-def channels(site: Site) -> list[Channel]:
-    return list(site.server._listeners[0].active_channels.values())
+town = servers.town
 
 
 def ask(site: Site, client: Client) -> None:
     """Ask for something, and wait until the server has put the request away as well."""
     assert client.ask("/").answer()[0] == 200
-    until(lambda: all(channel.quiet() for channel in channels(site)))
+    until(lambda: all(channel.quiet() for channel in site.channels()))
 
 
 def test_at_the_limit_the_longest_idle_connection_leaves_for_a_new_one() -> None:
@@ -46,7 +37,7 @@ def test_at_the_limit_the_longest_idle_connection_leaves_for_a_new_one() -> None
         assert site.ask("/").answer()[0] == 200
         assert second.closed()
         assert [client.ask("/").answer()[0] for client in (first, third)] == [200, 200]
-        assert len(channels(site)) == 3
+        assert len(site.channels()) == 3
 
 
 def test_when_all_connections_are_busy_the_next_waits_until_one_is_not(
@@ -58,7 +49,7 @@ def test_when_all_connections_are_busy_the_next_waits_until_one_is_not(
         site.load(running=3)
         late = site.ask("/")
         until(lambda: site.server._listeners[0].crowd.full)
-        assert len(channels(site)) == 3
+        assert len(site.channels()) == 3
         town.release.set()
         assert [client.answer()[0] for client in (*busy, late)] == [200] * 4
         until(lambda: not site.server._listeners[0].crowd.full)
@@ -71,8 +62,8 @@ def test_a_header_that_trickles_gives_way_and_one_that_runs_does_not(town: Town)
         site.ask("/hold")
         site.load(running=1)
         trickling = [site.client().send(b"GET / HT") for _ in range(2)]
-        until(lambda: sum(channel.begun() for channel in channels(site)) == 2)
-        for channel in channels(site):
+        until(lambda: sum(channel.begun() for channel in site.channels()) == 2)
+        for channel in site.channels():
             channel.since -= 2  # as if it had come two seconds ago
         assert site.ask("/").answer()[0] == 200
         assert trickling[0].closed()

@@ -10,20 +10,13 @@ import pytest
 from tenantry.server import crowd as crowds
 from tenantry.server.channel import Channel
 from tenantry.server.deadlines import PIECE, Deadlines
+from tests import servers
 from tests.servers import PATIENCE, Client, Environ, Site, Start, Town, hello, serving, text, until
 
 LARGE = 20 << 20
 
 
-@pytest.fixture(name="town")
-def _town() -> Iterator[Town]:
-    town = Town()
-    yield town
-    town.release.set()
-
-
-def channels(site: Site) -> list[Channel]:
-    return list(site.server._listeners[0].active_channels.values())
+town = servers.town
 
 
 def look(site: Site, seconds: float) -> None:
@@ -31,7 +24,7 @@ def look(site: Site, seconds: float) -> None:
     deadlines = Deadlines(header=10, body=30, send=30, idle=30)
 
     def at_all() -> None:
-        for channel in channels(site):
+        for channel in site.channels():
             deadlines.look(channel, monotonic() + seconds)
 
     site.on_loop(at_all)
@@ -39,7 +32,7 @@ def look(site: Site, seconds: float) -> None:
 
 def told(site: Site, what: Callable[[Channel], object]) -> None:
     """Wait until the server has noticed something of its one client."""
-    until(lambda: bool(known := channels(site)) and all(map(what, known)))
+    until(lambda: bool(known := site.channels()) and all(map(what, known)))
 
 
 # Headers.
@@ -49,15 +42,15 @@ def test_a_header_that_does_not_come_to_its_end_is_answered_408() -> None:
     """Its time began with the connection, and bytes that trickle in do not prolong it."""
     with serving(hello) as site:
         client = site.client()
-        until(lambda: bool(channels(site)))
-        channels(site)[0].since -= 5  # as if it had come so long ago
+        until(lambda: bool(site.channels()))
+        site.channels()[0].since -= 5  # as if it had come so long ago
         client.send(b"GET / HTTP/1.1\r\n")
         told(site, lambda channel: channel.begun())
         look(site, 4)
         client.send(b"Host: acme\r\nX-A: ")
         told(site, lambda channel: channel.request and len(channel.request.header_plus) > 30)
         look(site, 4)
-        assert not channels(site)[0].requests
+        assert not site.channels()[0].requests
         look(site, 6)
         assert client.answer()[0] == 408
         client.send(b"\r\n\r\nGET / HTTP/1.1\r\nHost: acme\r\n\r\n")
@@ -68,9 +61,9 @@ def test_who_connects_and_says_nothing_is_closed_without_a_word() -> None:
     """There is nobody to answer."""
     with serving(hello) as site:
         client = site.client()
-        until(lambda: bool(channels(site)))
+        until(lambda: bool(site.channels()))
         look(site, 9)
-        assert channels(site)
+        assert site.channels()
         look(site, 11)
         assert client.closed()
 
@@ -83,7 +76,7 @@ def test_a_connection_may_be_idle_for_a_while_and_a_later_header_has_time_of_its
         client.send(b"\r\n")
         told(site, lambda channel: channel.request)
         look(site, 29)
-        channels(site)[0].since -= 25  # as if idle for so long
+        site.channels()[0].since -= 25  # as if idle for so long
         client.send(b"GET / HTTP")
         told(site, lambda channel: channel.begun())
         look(site, 9)
@@ -133,7 +126,7 @@ def test_a_body_has_to_move_on_by_64_kib_in_each_wait(how: str) -> None:
         client.send(bytes(100))
         told(site, lambda channel: channel.request and channel.request.body_bytes_received >= PIECE + 200)
         look(site, 58)
-        assert not channels(site)[0].requests
+        assert not site.channels()[0].requests
         look(site, 60)
         assert client.answer()[0] == 408
         assert client.closed()
@@ -174,15 +167,15 @@ def test_who_does_not_read_a_large_answer_holds_no_worker_and_is_cut(path: str) 
     """20 MB are made at once, whatever the client does, and after half a minute it is let go."""
     with serving(large, threads=1) as site:
         stuck = taker(site, path)
-        until(lambda: any(channel.total_outbufs_len > LARGE // 2 for channel in channels(site)))
+        until(lambda: any(channel.total_outbufs_len > LARGE // 2 for channel in site.channels()))
         site.load()
         assert site.get("/") == b"hello"
         look(site, 0)
         assert len(stuck.sock.recv(2000)) > 0
         look(site, 29)
-        assert any(channel.total_outbufs_len for channel in channels(site))
+        assert any(channel.total_outbufs_len for channel in site.channels())
         look(site, 31)
-        until(lambda: not any(channel.total_outbufs_len for channel in channels(site)))
+        until(lambda: not any(channel.total_outbufs_len for channel in site.channels()))
         with pytest.raises(ConnectionResetError):
             stuck.until(b"never")
 
@@ -191,11 +184,11 @@ def test_who_reads_slowly_but_steadily_is_left_alone() -> None:
     """What counts is what the client has confirmed, not what the system has room for."""
     with serving(large, threads=1) as site:
         slow = taker(site, "/list")
-        until(lambda: any(channel.total_outbufs_len > LARGE // 2 for channel in channels(site)))
+        until(lambda: any(channel.total_outbufs_len > LARGE // 2 for channel in site.channels()))
         look(site, 0)
         for turn in range(1, 5):
             slow.take(4 * PIECE)
-            channel = channels(site)[0]
+            channel = site.channels()[0]
             before = channel.taken
 
             def moved(turn: int = turn, channel: Channel = channel, before: int = before) -> bool:
@@ -203,7 +196,7 @@ def test_who_reads_slowly_but_steadily_is_left_alone() -> None:
                 return channel.taken > before
 
             until(moved)
-        assert channels(site)[0].total_outbufs_len
+        assert site.channels()[0].total_outbufs_len
         slow.close()
 
 
@@ -221,7 +214,7 @@ def test_a_worker_past_the_high_watermark_is_freed_when_its_client_is_cut() -> N
 
     with serving(endless, threads=1) as site:
         taker(site, "/")
-        until(lambda: any(channel.total_outbufs_len > crowds.AMPLE for channel in channels(site)))
+        until(lambda: any(channel.total_outbufs_len > crowds.AMPLE for channel in site.channels()))
         site.load(running=1)
         look(site, 0)
         look(site, 31)
@@ -240,7 +233,7 @@ def test_the_next_request_does_not_run_before_the_last_answer_is_taken() -> None
     with serving(application, threads=1) as site:
         asked = b"".join(b"GET %b HTTP/1.1\r\nHost: acme\r\n\r\n" % path for path in (b"/file", b"/"))
         client = site.client(1 << 20).send(asked)
-        until(lambda: any(channel.held for channel in channels(site)))
+        until(lambda: any(channel.held for channel in site.channels()))
         site.load()
         assert runs == ["/file"]
         length = int(client.head()[1]["content-length"])
@@ -255,12 +248,12 @@ def test_buffers_are_short_while_too_much_waits_in_them() -> None:
         adj = site.server._listeners[0].adj
         assert adj.outbuf_high_watermark == crowds.AMPLE
         stuck = taker(site, "/file")
-        until(lambda: any(channel.total_outbufs_len > LARGE // 2 for channel in channels(site)))
+        until(lambda: any(channel.total_outbufs_len > LARGE // 2 for channel in site.channels()))
         crowd = site.server._listeners[0].crowd
-        channels(site)[0].total_outbufs_len += crowds._SPOOL
+        site.channels()[0].total_outbufs_len += crowds._SPOOL
         site.on_loop(lambda: crowd.look(monotonic() + 2))
         assert adj.outbuf_high_watermark < crowds.AMPLE
-        channels(site)[0].total_outbufs_len -= crowds._SPOOL
+        site.channels()[0].total_outbufs_len -= crowds._SPOOL
         site.on_loop(lambda: crowd.look(monotonic() + 4))
         assert adj.outbuf_high_watermark == crowds.AMPLE
         stuck.close()
@@ -277,9 +270,9 @@ def test_a_client_is_listened_to_for_two_seconds_after_its_last_answer() -> None
         told(site, lambda channel: channel.lingering)
         look(site, 1)
         client.send(b"more")
-        assert channels(site)
+        assert site.channels()
         look(site, 3)
-        until(lambda: not channels(site))
+        until(lambda: not site.channels())
 
 
 def test_a_stop_does_not_wait_for_who_has_got_the_last_answer() -> None:

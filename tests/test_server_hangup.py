@@ -33,7 +33,7 @@ class Slow(socket.socket):
 
 def slowed(site: Site) -> Slow:
     """Have the only connection of a server send through a socket that can be held up."""
-    (channel,) = site.server._listeners[0].active_channels.values()
+    (channel,) = site.channels()
     assert channel.socket is not None
     slow = channel.socket = Slow(fileno=channel.socket.detach())
     slow.setblocking(False)

@@ -7,14 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests import servers
 from tests.servers import PATIENCE, Environ, Start, Town, hello, serving, text, until
 
-
-@pytest.fixture(name="town")
-def _town() -> Iterator[Town]:
-    town = Town()
-    yield town
-    town.release.set()
+town = servers.town
 
 
 # Lanes, over real connections.

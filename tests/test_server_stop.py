@@ -13,17 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from tests import servers
 from tests.servers import PATIENCE, Client, Environ, Start, Town, hello, open_server, serving, text, until
 from tests.tools import free_port
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(name="town")
-def _town() -> Iterator[Town]:
-    town = Town()
-    yield town
-    town.release.set()
+town = servers.town
 
 
 # Stopping.
